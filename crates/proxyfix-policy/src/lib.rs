@@ -1,0 +1,82 @@
+//! Who may speak for whom, and what follows.
+//!
+//! A service behind a proxy does not see the request that its client sent, and the headers that
+//! should repair this can be written by anyone. This crate decides how far they are believed. It has
+//! values and decisions only: no HTTP types, no runtime, no I/O, no clock; header values are byte
+//! slices, so that HTTP headers, CGI variables and command-line arguments all fit. The layers that
+//! correct requests are in the crate `proxyfix`.
+//!
+//! # The story of a request
+//!
+//! ```text
+//! connection → Peer → Walk → Origin, Mount → corrected request → app
+//!                      ▲
+//!       claims (headers) judged by TrustedProxies
+//! ```
+//!
+//! | question | answer | file |
+//! | --- | --- | --- |
+//! | Who is connected? | [`Peer`] | `peer.rs` |
+//! | Who may speak for someone else? | [`TrustedProxies`] | `trust.rs`; the set itself in `networks.rs` |
+//! | Which headers, which fields? | [`Policy`], [`Family`], [`Field`] | `policy.rs`, `claim.rs` |
+//! | What does a header say, from the right? | one list entry, one node | `lexer.rs`, `node.rs` |
+//! | How far is it believed? | [`Walk`], [`Step`], [`Verdict`], [`Ending`] | `walk.rs` |
+//! | What is a host, scheme, port, prefix? | [`Host`], [`Scheme`], [`Port`], [`Prefix`] | one file each |
+//! | So where did the request come from? | [`Origin`], [`Outcome`], [`Refusal`] | `origin.rs` |
+//! | And where is the application mounted? | [`Mount`] | `mount.rs` |
+//! | What was wrong with the configuration? | [`Error`] | `error.rs` |
+//!
+//! # Example
+//!
+//! ```
+//! use proxyfix_policy::{Policy, Received, TrustedProxies};
+//!
+//! let policy = Policy::new("10.0.0.0/8".parse::<TrustedProxies>()?);
+//! // The client wrote 198.51.100.7 itself; the proxy appended the address it saw.
+//! let headers: &[(&str, &[u8])] = &[("x-forwarded-for", b"198.51.100.7, 203.0.113.9")];
+//!
+//! let origin = policy.decide("10.0.0.2".parse()?, Received::default(), headers);
+//! assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
+//! assert_eq!(
+//!     origin.to_string(),
+//!     "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it",
+//! );
+//! # Ok::<(), proxyfix_policy::Error>(())
+//! ```
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
+
+mod claim;
+mod error;
+mod host;
+mod lexer;
+mod mount;
+mod networks;
+mod node;
+mod origin;
+mod peer;
+mod policy;
+mod port;
+mod prefix;
+mod scheme;
+mod trust;
+mod walk;
+
+pub use claim::{Claims, Family, Field};
+pub use error::Error;
+pub use host::Host;
+pub use ipnet::IpNet;
+pub use mount::Mount;
+pub use origin::{Origin, Outcome, Refusal};
+pub use peer::Peer;
+pub use policy::{Policy, PolicyBuilder, Received};
+pub use port::Port;
+pub use prefix::Prefix;
+pub use scheme::Scheme;
+pub use trust::TrustedProxies;
+pub use walk::{Ending, Step, Verdict, Walk};

@@ -1,0 +1,237 @@
+//! Where the application hangs.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use core::fmt::Write as _;
+use core::str::FromStr;
+
+use crate::{Error, Prefix};
+
+/// Where the application hangs on its host: the external prefix, CGI's `SCRIPT_NAME`.
+///
+/// The path below the mount is the request's own path; there is no second copy of it here. One more
+/// thing is remembered: whether the request named the mount itself with nothing below it (CGI: no
+/// `PATH_INFO`). That routes as `/` but joins as nothing:
+///
+/// | script name | path info | mount | routed path | external path |
+/// | --- | --- | --- | --- | --- |
+/// | `/foo` | `/bar` | `/foo` | `/bar` | `/foo/bar` |
+/// | `/foo` | `/` | `/foo` | `/` | `/foo/` |
+/// | `/foo` | nothing | `/foo` | `/` | `/foo` |
+/// | nothing | `/bar` | the root | `/bar` | `/bar` |
+///
+/// A gateway may say a script name that no application could be mounted at, because its server split
+/// the path in the wrong place (`/a b`, `/../x`). It is kept, so that a fix can join it again
+/// ([`split_at`](Self::split_at)), but it is not a prefix: [`prefix`](Self::prefix) is empty then.
+///
+/// ```
+/// use proxyfix_policy::Mount;
+///
+/// let mount: Mount = "/foo".parse()?;
+/// assert_eq!(mount.prefix().as_str(), "/foo");
+/// assert_eq!(mount.join("/bar"), "/foo/bar");
+/// assert_eq!(mount.with_nothing_below(true).join("/"), "/foo");
+/// # Ok::<(), proxyfix_policy::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Mount {
+    prefix: Prefix,
+    /// What the gateway said, where that is not a prefix.
+    unfit: Option<String>,
+    nothing_below: bool,
+}
+
+impl Mount {
+    /// The root of the host.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// What a gateway said: the octets of `SCRIPT_NAME`, percent-decoded as CGI has them
+    /// (RFC 3875 section 4.1.13). Empty, or beginning with `/`.
+    ///
+    /// Octets that cannot stand in the path of a URL are escaped, so that the name can be joined
+    /// with the path of the request. A name that already is a prefix is taken as it is.
+    pub fn from_script_name(octets: &[u8]) -> Result<Self, Error> {
+        match Prefix::from_bytes(octets) {
+            // A lone slash is no prefix, but joins as one more slash.
+            Ok(_) if octets == b"/" => {
+                return Ok(Self { unfit: Some("/".to_owned()), ..Self::default() });
+            }
+            Ok(prefix) => return Ok(prefix.into()),
+            Err(_) => {}
+        }
+        if octets.first() != Some(&b'/') {
+            return Err(Error::value(
+                "a script name",
+                octets,
+                "it has to be empty or begin with \"/\" (RFC 3875 section 4.1.13)",
+            ));
+        }
+        let mut path = String::with_capacity(octets.len());
+        for byte in octets {
+            if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte) {
+                path.push(char::from(*byte));
+            } else {
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+        Ok(match Prefix::from_bytes(path.as_bytes()) {
+            Ok(prefix) => prefix.into(),
+            Err(_) => Self { unfit: Some(path), ..Self::default() },
+        })
+    }
+
+    /// The external prefix, validated: the root where the script name is not one.
+    pub fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// The script name as a URL path, validated or not. For joining; not for the application.
+    pub fn script_name(&self) -> &str {
+        self.unfit.as_deref().unwrap_or(self.prefix.as_str())
+    }
+
+    /// Whether the request named the mount itself, with nothing below it.
+    pub fn nothing_below(&self) -> bool {
+        self.nothing_below
+    }
+
+    /// States whether the request named the mount itself, with nothing below it (no `PATH_INFO`).
+    #[must_use]
+    pub fn with_nothing_below(self, nothing_below: bool) -> Self {
+        Self { nothing_below, ..self }
+    }
+
+    /// The external path of `path`, a path as the application sees it.
+    ///
+    /// The path is taken as it is, in its encoded form. Where the request named the mount itself, `/`
+    /// joins as nothing.
+    pub fn join(&self, path: &str) -> String {
+        let below = if self.nothing_below && path == "/" { "" } else { path };
+        format!("{}{below}", self.prefix)
+    }
+
+    /// Joins script name and `path` and splits the result again at `root`, on a segment boundary.
+    ///
+    /// This is what repairs a server that split in the wrong place. `None` where the joined path
+    /// does not lie below `root`. A leading run of slashes that the split exposes becomes one.
+    ///
+    /// | script name | path | root | new mount | new path |
+    /// | --- | --- | --- | --- | --- |
+    /// | `/foo` | `/bar` | the root | the root | `/foo/bar` |
+    /// | `/foo` | nothing | the root | the root | `/foo` |
+    /// | `/app/foo` | nothing | `/app` | `/app` | `/foo` |
+    /// | `/application` | `/foo` | `/app` | – | – |
+    pub fn split_at(&self, path: &str, root: &Prefix) -> Option<(Self, String)> {
+        let script_name = self.script_name();
+        let script_name = script_name.strip_suffix('/').unwrap_or(script_name);
+        let below = if self.nothing_below && path == "/" { "" } else { path };
+        let joined = format!("{script_name}{below}");
+        let rest = joined.strip_prefix(root.as_str())?;
+        let nothing_below = rest.is_empty();
+        if !nothing_below && !rest.starts_with('/') {
+            return None;
+        }
+        let mount = Self::from(root.clone()).with_nothing_below(nothing_below && !root.is_root());
+        let path = if rest == path && mount.script_name() == self.script_name() {
+            path.to_owned()
+        } else {
+            format!("/{}", rest.trim_start_matches('/'))
+        };
+        Some((mount, path))
+    }
+}
+
+impl From<Prefix> for Mount {
+    fn from(prefix: Prefix) -> Self {
+        Self { prefix, ..Self::default() }
+    }
+}
+
+impl FromStr for Mount {
+    type Err = Error;
+
+    /// Reads a mount that somebody configured: the grammar of [`Prefix`], nothing looser.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        text.parse::<Prefix>().map(Self::from)
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.prefix.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Path info `None` is an absent one.
+    #[track_caller]
+    fn assert_split(script_name: &str, path: Option<&str>, root: &str, expected: Option<(&str, &str)>) {
+        let mount =
+            Mount::from_script_name(script_name.as_bytes()).unwrap().with_nothing_below(path.is_none());
+        let split = mount.split_at(path.unwrap_or("/"), &root.parse().unwrap());
+        let split = split.as_ref().map(|(mount, path)| (mount.script_name(), path.as_str()));
+        assert_eq!(split, expected, "{script_name} + {path:?} at {root:?}");
+        if let Some((again, path)) = mount.split_at(path.unwrap_or("/"), &root.parse().unwrap()) {
+            let twice = again.split_at(&path, &root.parse().unwrap());
+            assert_eq!(twice, Some((again, path)), "splitting twice is splitting once");
+        }
+    }
+
+    #[test]
+    fn a_wrong_split_is_repaired() {
+        assert_split("/foo", Some("/bar"), "", Some(("", "/foo/bar")));
+        assert_split("/foo", None, "", Some(("", "/foo")));
+        assert_split("/foo/bar", None, "", Some(("", "/foo/bar")));
+        assert_split("", Some("/foo"), "", Some(("", "/foo")));
+        assert_split("/foo", Some("/"), "", Some(("", "/foo/")));
+        assert_split("/app/foo", None, "/app", Some(("/app", "/foo")));
+        assert_split("/app", None, "/app", Some(("/app", "/")));
+        assert_split("/app/", Some("/"), "/app", Some(("/app", "/")));
+    }
+
+    #[test]
+    fn t102_only_on_a_segment_boundary() {
+        assert_split("/application", Some("/admin"), "/app", None);
+        assert_split("/other", Some("/app"), "/app", None);
+    }
+
+    #[test]
+    fn t103_no_double_slash_is_exposed() {
+        assert_split("", Some("/app//evil.example/x"), "/app", Some(("/app", "/evil.example/x")));
+        assert_split("/", Some("//evil.example/x"), "", Some(("", "/evil.example/x")));
+        // What is not rewritten is left alone.
+        assert_split("", Some("//evil.example/x"), "", Some(("", "//evil.example/x")));
+        assert_split("/app", Some("//x"), "/app", Some(("/app", "//x")));
+    }
+
+    #[test]
+    fn t108_no_dangerous_path_is_built() {
+        assert_split("/", Some("//evil.example/x"), "", Some(("", "/evil.example/x")));
+        assert_split("/index.fcgi", Some("/../admin"), "", Some(("", "/index.fcgi/../admin")));
+        assert_split("", None, "", Some(("", "/")));
+    }
+
+    #[test]
+    fn a_script_name_that_is_no_prefix_is_joined_but_never_published() {
+        let mount = Mount::from_script_name(b"/a b\xe9%").unwrap();
+        assert_eq!((mount.prefix().as_str(), mount.script_name()), ("", "/a%20b%E9%25"));
+        assert_eq!(mount.join("/x"), "/x");
+        let mount = Mount::from_script_name("/café".as_bytes()).unwrap();
+        assert_eq!(mount.prefix().as_str(), "/caf%C3%A9");
+        assert!(Mount::from_script_name(b"app").is_err());
+    }
+
+    #[test]
+    fn the_mount_itself_joins_as_nothing() {
+        let mount: Mount = "/foo".parse().unwrap();
+        assert_eq!(mount.join("/"), "/foo/");
+        assert_eq!(mount.with_nothing_below(true).join("/"), "/foo");
+    }
+}

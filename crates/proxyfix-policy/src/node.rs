@@ -1,0 +1,249 @@
+//! One entry of a chain: who a proxy says was connected to it.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::Peer;
+use crate::port::decimal;
+
+/// What one entry says about the hop that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// An address, with or without a port.
+    Address(Peer),
+    /// A token that proxies write when they will not or cannot name an address.
+    Opaque,
+    /// Text that is no node.
+    Malformed,
+    /// Nothing at all.
+    Empty,
+    /// An element of `Forwarded` that says something, but not who was connected.
+    Silent,
+    /// More text than a node can have.
+    TooLong,
+}
+
+/// Bytes of an entry of `X-Forwarded-For`, white space included. The longest address,
+/// `[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535`, has 53.
+pub(crate) const LONGEST_ENTRY: usize = 64;
+/// Bytes of an element of `Forwarded`, white space included.
+pub(crate) const LONGEST_ELEMENT: usize = 512;
+
+/// An entry of `X-Forwarded-For`: IPv4, IPv4`:`port, IPv6, `[`IPv6`]` or `[`IPv6`]:`port.
+///
+/// The whole text must match. A value with two or more colons and no brackets is only ever a plain
+/// IPv6 address, so no port can be mistaken for a part of it.
+pub(crate) fn x_forwarded(text: &[u8]) -> Node {
+    if text.is_empty() {
+        return Node::Empty;
+    }
+    let address = match text {
+        [b'[', ..] => bracketed(text),
+        _ => match text.iter().position(|byte| *byte == b':') {
+            None => ipv4(text).map(|ip| (ip, None)),
+            Some(colon) if text[colon + 1..].contains(&b':') => ipv6(text).map(|ip| (ip, None)),
+            Some(colon) => ipv4(&text[..colon]).zip(port(&text[colon + 1..]).map(Some)),
+        },
+    };
+    match address {
+        Some((ip, port)) => Node::Address(Peer::new(ip, port)),
+        None if is_opaque(text) => Node::Opaque,
+        None => Node::Malformed,
+    }
+}
+
+/// A node of RFC 7239 section 6, after quoted-string has been undone: IPv4 or `[`IPv6`]`, `unknown`
+/// or an obfuscated identifier, each with or without a port, which may be obfuscated, too.
+pub(crate) fn rfc7239(text: &[u8]) -> Node {
+    let name_end = match text {
+        [b'[', ..] => text.iter().position(|byte| *byte == b']').map_or(text.len(), |end| end + 1),
+        _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
+    };
+    let (name, port_text) = text.split_at(name_end);
+    let port = match port_text {
+        [] => None,
+        [b':', b'_', rest @ ..] if is_obfuscated(rest) => None,
+        [b':', digits @ ..] => match port(digits) {
+            Some(port) => Some(port),
+            None => return Node::Malformed,
+        },
+        _ => return Node::Malformed,
+    };
+    let ip = match name {
+        [b'[', inner @ .., b']'] => ipv6(inner),
+        _ => ipv4(name),
+    };
+    match (ip, name) {
+        (Some(ip), _) => Node::Address(Peer::new(ip, port)),
+        (None, [b'_', rest @ ..]) if is_obfuscated(rest) => Node::Opaque,
+        (None, name) if name.eq_ignore_ascii_case(b"unknown") => Node::Opaque,
+        _ => Node::Malformed,
+    }
+}
+
+fn bracketed(text: &[u8]) -> Option<(IpAddr, Option<u16>)> {
+    let end = text.iter().position(|byte| *byte == b']')?;
+    let ip = ipv6(&text[1..end])?;
+    match &text[end + 1..] {
+        [] => Some((ip, None)),
+        [b':', digits @ ..] => Some((ip, Some(port(digits)?))),
+        _ => None,
+    }
+}
+
+/// The standard parsers refuse leading zeros, short and hexadecimal forms, zones and white space.
+fn ipv4(text: &[u8]) -> Option<IpAddr> {
+    core::str::from_utf8(text).ok()?.parse().map(Ipv4Addr::into).ok()
+}
+
+fn ipv6(text: &[u8]) -> Option<IpAddr> {
+    core::str::from_utf8(text).ok()?.parse().map(Ipv6Addr::into).ok()
+}
+
+/// A port of a node; 0 is tolerated and means none.
+fn port(text: &[u8]) -> Option<u16> {
+    decimal(text)
+}
+
+/// What stands behind the underscore of an obfuscated identifier or port (RFC 7239 section 6.3).
+fn is_obfuscated(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
+}
+
+/// What real proxies write into `X-Forwarded-For` in the place of an address: `unknown` (Squid),
+/// `unix:` (nginx, for a client on a unix socket), obfuscated identifiers, and habits of old.
+fn is_opaque(text: &[u8]) -> bool {
+    match text {
+        b"unix:" | b"hidden" | b"-" | b"(null)" => true,
+        [b'_', rest @ ..] => is_obfuscated(rest),
+        _ => text.eq_ignore_ascii_case(b"unknown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_address(text: &str, peer: &str) {
+        assert_eq!(x_forwarded(text.as_bytes()), Node::Address(peer.parse().unwrap()), "{text}");
+    }
+
+    #[track_caller]
+    fn assert_malformed(texts: &[&[u8]]) {
+        for text in texts {
+            assert_eq!(x_forwarded(text), Node::Malformed, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn t29_ports_and_brackets() {
+        assert_address("203.0.113.9:51515", "203.0.113.9:51515");
+        assert_address("[2001:db8::9]:51515", "[2001:db8::9]:51515");
+        assert_address("[2001:db8::9]", "2001:db8::9");
+        assert_address("2001:db8::9", "2001:db8::9");
+        assert_address("203.0.113.9:0", "203.0.113.9");
+    }
+
+    #[test]
+    fn t30_two_colons_are_always_a_plain_address() {
+        assert_address("2001:db8::9:443", "2001:db8::9:443");
+    }
+
+    #[test]
+    fn t31_brackets_and_suffixes() {
+        assert_malformed(&[
+            b"[203.0.113.9]",
+            b"[2001:db8::9",
+            b"2001:db8::9]",
+            b"[[2001:db8::9]]",
+            b"[2001:db8::9]x",
+            b"203.0.113.9:",
+            b"203.0.113.9:99999",
+            b"203.0.113.9:https",
+            b"[2001:db8::9]:",
+            b"[]",
+            b"[",
+            b"203.0.113.9:080",
+            b":80",
+            b"[::1]:+1",
+        ]);
+    }
+
+    #[test]
+    fn t28_placeholders_are_opaque() {
+        for text in ["unknown", "Unknown", "unix:", "hidden", "-", "(null)", "_gazonk", "_a.b-c"] {
+            assert_eq!(x_forwarded(text.as_bytes()), Node::Opaque, "{text}");
+        }
+        assert_malformed(&[b"_", b"_a b", b"unknown:1", b"--", b"garbage", b"proxy.evil.example"]);
+    }
+
+    #[test]
+    fn t41_mapped_addresses_are_folded() {
+        assert_address("::ffff:198.51.100.7", "198.51.100.7");
+        assert_address("::FFFF:C633:6407", "198.51.100.7");
+    }
+
+    #[test]
+    fn t43_other_embedded_addresses_are_not_folded() {
+        for text in ["::10.0.0.2", "64:ff9b::10.0.0.2", "2002:a00:2::1"] {
+            let Node::Address(peer) = x_forwarded(text.as_bytes()) else { panic!("{text}") };
+            assert!(peer.ip().unwrap().is_ipv6(), "{text}");
+        }
+    }
+
+    #[test]
+    fn t44_zones_are_malformed() {
+        assert_malformed(&[b"fe80::1%eth0", b"fe80::1%25eth0", b"[fe80::1%eth0]", b"fe80::1%1"]);
+        assert_eq!(rfc7239(b"[fe80::1%25eth0]"), Node::Malformed);
+    }
+
+    #[test]
+    fn t45_t46_only_four_decimal_octets() {
+        assert_malformed(&[
+            b"010.0.0.2",
+            b"203.000.113.009",
+            b"0x0a.0.0.2",
+            b"0x0a000002",
+            b"10.2",
+            b"10.0.2",
+            b"167772162",
+            b"10.0.0.256",
+            b"999.1.1.1",
+        ]);
+    }
+
+    #[test]
+    fn t47_the_whole_text_must_match() {
+        assert_malformed(&[
+            b"10.0.0.2.",
+            b"10.0.0.2%00",
+            b"10.0.0.2/8",
+            b"10.0.0.2#",
+            b"+10.0.0.2",
+            b"1::2::3",
+            b"12345::",
+            b"::ffff:010.0.0.1",
+            b"10.0.0.2\0",
+            b"10.0.0.2\xff",
+            b"203.0.113 .9",
+        ]);
+    }
+
+    #[test]
+    fn t59_t60_t61_nodes_of_forwarded() {
+        for (text, peer) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("203.0.113.9:4711", "203.0.113.9:4711"),
+            ("[2001:db8::9]:4711", "[2001:db8::9]:4711"),
+            ("203.0.113.9:_port", "203.0.113.9"),
+        ] {
+            assert_eq!(rfc7239(text.as_bytes()), Node::Address(peer.parse().unwrap()), "{text}");
+        }
+        for text in ["unknown", "_hidden", "_SEVKISEK:8080", "unknown:_x"] {
+            assert_eq!(rfc7239(text.as_bytes()), Node::Opaque, "{text}");
+        }
+        for text in ["proxy.evil.example", "2001:db8::9", "[203.0.113.9]", "", "_", "[::1", "1.2.3.4:", "-"] {
+            assert_eq!(rfc7239(text.as_bytes()), Node::Malformed, "{text}");
+        }
+    }
+}

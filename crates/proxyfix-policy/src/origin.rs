@@ -1,0 +1,272 @@
+//! The answer: where the request came from, and why.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::{Ending, Field, Host, Peer, Port, Prefix, Scheme};
+
+/// Where a request came from: the client, and the URL that it asked for.
+///
+/// An origin is *complete* when its client is known: a hop that every hop nearer to us vouches for.
+/// An incomplete origin has the [last verified hop](Self::last_verified) for logs, and answers no to
+/// every question about the client, so that an unreadable header never makes a stranger internal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub(crate) peer: Peer,
+    pub(crate) client: Peer,
+    pub(crate) ending: Ending,
+    pub(crate) last_verified: Peer,
+    pub(crate) scheme: Scheme,
+    pub(crate) host: Option<Host>,
+    pub(crate) port: Option<Port>,
+    pub(crate) prefix: Prefix,
+    pub(crate) through_gateway: bool,
+    pub(crate) outcomes: [Outcome; 5],
+}
+
+/// What became of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Outcome {
+    /// The policy does not read it, or not from this peer; the value is as received.
+    #[default]
+    NotRead,
+    /// The header is absent, or holds nothing; the value is as received.
+    Absent,
+    /// The value comes from the header.
+    Believed,
+    /// The header is there and its value was not taken; the value is as received.
+    Refused(Refusal),
+}
+
+/// Why the value of a header was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// It did not pass the grammar of its field.
+    Malformed,
+    /// The value is empty where the hop's value should stand.
+    Empty,
+    /// There are several values, and not as many as hops in the chain: nobody can say whose is whose.
+    Asymmetric,
+    /// There are fewer values than the declared count.
+    TooFew,
+    /// The declared count goes beyond the hops that are trusted.
+    BeyondTrust,
+    /// A header that must be single has several values.
+    Multiple,
+    /// The walk ended before the hop that the value would belong to.
+    WalkEnded,
+    /// A port without a host that it could belong to, or whose host was refused.
+    WithoutHost,
+}
+
+impl Refusal {
+    /// A stable name: `malformed`, `asymmetric`, …
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Empty => "empty",
+            Self::Asymmetric => "asymmetric",
+            Self::TooFew => "too-few",
+            Self::BeyondTrust => "beyond-trust",
+            Self::Multiple => "multiple",
+            Self::WalkEnded => "walk-ended",
+            Self::WithoutHost => "without-host",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Malformed => "its value is not well-formed",
+            Self::Empty => "its value is empty",
+            Self::Asymmetric => "it has several values, and not as many as the chain has hops",
+            Self::TooFew => "it has fewer values than the declared count",
+            Self::BeyondTrust => "the declared count goes beyond the trusted hops",
+            Self::Multiple => "it has several values where one is expected",
+            Self::WalkEnded => "the walk ended before the hop that it belongs to",
+            Self::WithoutHost => "there is no valid host that it could belong to",
+        })
+    }
+}
+
+impl Origin {
+    /// Who is connected. From the connection, never from a header.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The client: an address, and its port where one was stated.
+    ///
+    /// `None` where nobody knows. Where a trusted peer sent no header
+    /// ([`Ending::HeaderAbsent`]) it is the peer, although the origin is not complete.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client.ip()
+    }
+
+    /// The client's port, where one was stated.
+    pub fn client_port(&self) -> Option<u16> {
+        self.client.port()
+    }
+
+    /// Whether the client is known: found by the walk, and nothing left open.
+    pub fn is_complete(&self) -> bool {
+        self.client.ip().is_some() && self.ending != Ending::HeaderAbsent
+    }
+
+    /// Whether the client is known and `matches` holds for its address: the form for allow-lists and
+    /// "is it internal?". An incomplete origin is never internal.
+    ///
+    /// ```
+    /// use proxyfix_policy::{Policy, Received, TrustedProxies};
+    ///
+    /// let policy = Policy::new("10.0.0.0/8".parse::<TrustedProxies>()?);
+    /// let garbage: &[(&str, &[u8])] = &[("x-forwarded-for", b"garbage")];
+    /// let origin = policy.decide("10.0.0.2".parse()?, Received::default(), garbage);
+    ///
+    /// assert_eq!(origin.last_verified(), "10.0.0.2".parse()?);
+    /// assert!(!origin.is_complete_and(|ip| ip.to_string().starts_with("10.")));
+    /// # Ok::<(), proxyfix_policy::Error>(())
+    /// ```
+    pub fn is_complete_and(&self, matches: impl FnOnce(IpAddr) -> bool) -> bool {
+        self.is_complete() && self.client.ip().is_some_and(matches)
+    }
+
+    /// Why the walk ended where it did.
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// The last hop that is trusted, or the peer: for logs, never for decisions about the client.
+    pub fn last_verified(&self) -> Peer {
+        self.last_verified
+    }
+
+    /// The scheme that the client used.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host that the client asked for; `None` where none was stated that is well-formed.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// The port that the client asked for, where it is not the default of the scheme.
+    pub fn port(&self) -> Option<Port> {
+        self.port
+    }
+
+    /// The external prefix under which the application is mounted.
+    pub fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// What became of `field`.
+    pub fn outcome(&self, field: Field) -> Outcome {
+        self.outcomes[field as usize]
+    }
+
+    /// Whether the request came through a gateway, which said where the application is mounted.
+    pub fn through_gateway(&self) -> bool {
+        self.through_gateway
+    }
+
+    /// States whether the request came through a gateway, which said where the application is
+    /// mounted. For the layers.
+    #[must_use]
+    pub fn with_gateway(self, through_gateway: bool) -> Self {
+        Self { through_gateway, ..self }
+    }
+
+    /// Another prefix, as the fixes of the mount find it. For the layers.
+    pub fn set_prefix(&mut self, prefix: Prefix) {
+        self.prefix = prefix;
+    }
+
+    /// Keeps the client of an earlier decision where this one read no chain: a request is judged
+    /// once, and a header that a fix has consumed is absent for the next one. For the layers.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        if self.ending == Ending::HeaderAbsent {
+            self.client = earlier.client;
+            self.ending = earlier.ending;
+            self.last_verified = earlier.last_verified;
+            self.outcomes[Field::For as usize] = earlier.outcome(Field::For);
+        }
+        for field in Field::ALL {
+            if matches!(self.outcome(field), Outcome::NotRead | Outcome::Absent) {
+                self.outcomes[field as usize] = earlier.outcome(field);
+            }
+        }
+        self.peer = earlier.peer;
+        self.through_gateway = earlier.through_gateway;
+        self
+    }
+}
+
+/// One sentence that says who the client is and why, for people.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (peer, hop) = (Bare(self.peer), Bare(self.last_verified));
+        match self.ending {
+            Ending::ClientFound => {
+                write!(f, "{} is the client: {hop} is trusted and vouches for it", Bare(self.client))
+            }
+            Ending::PeerUntrusted if self.peer.is_local() => {
+                f.write_str("the peer is a local socket, which is not trusted: no header is believed; add \"unix\" to the trusted set if it is your proxy")
+            }
+            Ending::PeerUntrusted => write!(
+                f,
+                "{peer} is not trusted, so it is the client, whatever its headers say; add it to the trusted set if it is your proxy"
+            ),
+            Ending::PeerUnknown => f.write_str(
+                "nobody knows who is connected, so no header is believed; wire the connection information",
+            ),
+            Ending::HeaderAbsent if self.outcome(Field::For) == Outcome::NotRead => {
+                write!(f, "{peer} is trusted, and the policy does not read who its client is")
+            }
+            Ending::HeaderAbsent => {
+                write!(f, "{peer} is trusted and names nobody, so it speaks for itself, as health checks do")
+            }
+            Ending::AllTrusted => {
+                write!(f, "{} is the client: every hop up to it is trusted, it too", Bare(self.client))
+            }
+            Ending::HopLimit => {
+                write!(f, "{} is the client: the declared number of hops leads to it", Bare(self.client))
+            }
+            Ending::Malformed => self.incomplete(f, "something that is no address"),
+            Ending::Opaque => self.incomplete(f, "a placeholder instead of an address"),
+            Ending::Empty => self.incomplete(f, "an empty entry"),
+            Ending::TooFew => write!(
+                f,
+                "the client is unknown: the chain has fewer entries than declared; the request did not come through all of the proxies, or the count is too high"
+            ),
+            Ending::Unroutable => self.incomplete(f, "an address that no remote client can have"),
+            Ending::TooLong => self.incomplete(f, "more than an address or a chain can hold"),
+        }
+    }
+}
+
+impl Origin {
+    fn incomplete(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
+        let hop = Bare(self.last_verified);
+        write!(
+            f,
+            "the client is unknown: {hop} is trusted and wrote {what}; it is not skipped, and {hop} is not the client"
+        )
+    }
+}
+
+/// A hop without its port, as sentences name it.
+struct Bare(Peer);
+
+impl fmt::Display for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.ip() {
+            Some(ip) => ip.fmt(f),
+            None if self.0.is_local() => f.write_str("the local socket"),
+            None => f.write_str("nobody"),
+        }
+    }
+}

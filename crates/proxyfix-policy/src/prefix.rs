@@ -1,0 +1,213 @@
+//! The external path prefix under which an application is mounted.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::str::FromStr;
+
+use crate::Error;
+
+/// An external path prefix: empty for the root, else `/` and segments, never a trailing `/`.
+///
+/// | text | prefix |
+/// | --- | --- |
+/// | the empty string, `/` | empty |
+/// | `/app`, `/app/` | `/app` |
+/// | `/app/v1` | `/app/v1` |
+/// | `/caf%C3%A9` | `/caf%C3%A9` |
+/// | `//evil.example`, `app`, `/a//b`, `/..`, `/a%2fb`, `/a;b`, `/a b` | refused |
+///
+/// Segments are letters, digits and `-._~!$&*+=:@`, or runs of `%HH` that decode to well-formed
+/// UTF-8 outside ASCII, so that a prefix can neither name another host nor leave its place once it
+/// is put into a URL, a cookie path or a `Location`. At most 1 024 bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Prefix(Box<str>);
+
+/// Bytes of a prefix.
+const LONGEST_PREFIX: usize = 1024;
+
+impl Prefix {
+    /// The empty prefix: mounted at the root.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The text: empty, or beginning with exactly one `/` and not ending in one.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the application is mounted at the root.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads a prefix from bytes.
+    pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
+        let refused = |reason| Err(Error::value("a path prefix", text, reason));
+        if text.len() > LONGEST_PREFIX {
+            return refused("it is longer than 1024 bytes");
+        }
+        let prefix = text.strip_suffix(b"/").unwrap_or(text);
+        let Some((first, segments)) = prefix.split_first() else { return Ok(Self::root()) };
+        if *first != b'/' {
+            return refused("it has to begin with one \"/\"");
+        }
+        for segment in segments.split(|byte| *byte == b'/') {
+            match segment {
+                b"" => return refused("a segment is empty"),
+                b"." | b".." => return refused("dot segments are not allowed"),
+                segment if !is_segment(segment) => {
+                    return refused(
+                        "segments are letters, digits and -._~!$&*+=:@, or %HH escapes of UTF-8 \
+                         outside ASCII",
+                    );
+                }
+                _ => {}
+            }
+        }
+        // `is_segment` admits ASCII only.
+        Ok(Self(prefix.iter().copied().map(char::from).collect()))
+    }
+}
+
+/// Whether every byte is plain, or part of a run of escapes that decodes to UTF-8 outside ASCII.
+fn is_segment(mut segment: &[u8]) -> bool {
+    while let Some((byte, rest)) = segment.split_first() {
+        if *byte == b'%' {
+            let Some(rest) = skip_escaped_scalar(segment) else { return false };
+            segment = rest;
+        } else if byte.is_ascii_alphanumeric() || b"-._~!$&*+=:@".contains(byte) {
+            segment = rest;
+        } else {
+            return false;
+        }
+    }
+    true
+}
+
+/// Steps over the `%HH` escapes of one character outside ASCII.
+fn skip_escaped_scalar(mut text: &[u8]) -> Option<&[u8]> {
+    let mut scalar = [0; 4];
+    for length in 1..=scalar.len() {
+        let [b'%', high, low, rest @ ..] = text else { return None };
+        let byte = hex(*high)? << 4 | hex(*low)?;
+        if byte.is_ascii() {
+            return None;
+        }
+        scalar[length - 1] = byte;
+        text = rest;
+        if core::str::from_utf8(&scalar[..length]).is_ok() {
+            return Some(text);
+        }
+    }
+    None
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+impl FromStr for Prefix {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prefix({:?})", self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_prefix(text: &str, prefix: &str) {
+        assert_eq!(text.parse::<Prefix>().unwrap().as_str(), prefix, "{text}");
+    }
+
+    #[track_caller]
+    fn assert_refused(texts: &[&str]) {
+        for text in texts {
+            assert!(text.parse::<Prefix>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn plain_prefixes_pass() {
+        for text in ["", "/app", "/app/v1", "/a.b", "/~user", "/a:b@c", "/caf%C3%A9", "/%e2%82%ac", "/..."] {
+            assert_prefix(text, text);
+        }
+    }
+
+    #[test]
+    fn t93_protocol_relative() {
+        assert_refused(&["//evil.example", "///evil.example", "//"]);
+    }
+
+    #[test]
+    fn t94_backslash() {
+        assert_refused(&["/\\evil.example", "/app\\.."]);
+    }
+
+    #[test]
+    fn t95_absolute_or_relative() {
+        assert_refused(&["https://evil.example/", "app", "javascript:alert(1)"]);
+    }
+
+    #[test]
+    fn t96_dot_segments() {
+        assert_refused(&["/..", "/app/../admin", "/app/.", "/../"]);
+    }
+
+    #[test]
+    fn t97_controls_raw_or_encoded() {
+        assert_refused(&["/app%0d%0aSet-Cookie:%20a=b", "/app%00", "/app\r\nX: y", "/app\0", "/a\u{7f}"]);
+    }
+
+    #[test]
+    fn t98_percent_encoded_delimiters() {
+        assert_refused(&[
+            "/app%2f..%2fadmin",
+            "/app%zz",
+            "/app%",
+            "/app%c",
+            "/%41",
+            "/%C3",
+            "/%C3%28",
+            "/%C3x",
+            "/%C0%AF",
+            "/%ED%A0%80",
+            "/%F5%80%80%80",
+            "/%A9",
+        ]);
+    }
+
+    #[test]
+    fn t99_cookie_and_list_separators() {
+        assert_refused(&["/app;Domain=evil.example", "/a, /b", "/a'b", "/a\"b", "/a b", "/a?b", "/a#b"]);
+    }
+
+    #[test]
+    fn t100_one_trailing_slash_is_removed() {
+        assert_prefix("/app/", "/app");
+        assert_prefix("/", "");
+        assert_refused(&["/app//", "/app//v1"]);
+    }
+
+    #[test]
+    fn t101_length_is_bounded() {
+        assert_prefix(&format!("/{}", "a".repeat(1023)), &format!("/{}", "a".repeat(1023)));
+        assert_refused(&[&format!("/{}", "a".repeat(1024)), &format!("/{}", "a".repeat(4096))]);
+    }
+}

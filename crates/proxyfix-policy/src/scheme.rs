@@ -1,0 +1,94 @@
+//! The scheme: `http` or `https`, and nothing else.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::{Error, Port};
+
+/// The scheme that the client used.
+///
+/// | text | meaning |
+/// | --- | --- |
+/// | `http`, `HTTP` | [`Scheme::Http`] |
+/// | `https`, `Https` | [`Scheme::Https`] |
+/// | everything else (`wss`, `javascript`, `https:`, the empty string) | refused |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Scheme {
+    /// Plain HTTP; default port 80.
+    #[default]
+    Http,
+    /// HTTP over TLS; default port 443.
+    Https,
+}
+
+impl Scheme {
+    /// `"http"` or `"https"`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL of this scheme leaves out (RFC 9110 sections 4.2.1 and 4.2.2).
+    pub const fn default_port(self) -> Port {
+        match self {
+            Self::Http => Port::HTTP,
+            Self::Https => Port::HTTPS,
+        }
+    }
+
+    /// Reads a scheme from bytes, ASCII case-insensitively.
+    pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
+        if text.eq_ignore_ascii_case(b"https") {
+            Ok(Self::Https)
+        } else if text.eq_ignore_ascii_case(b"http") {
+            Ok(Self::Http)
+        } else {
+            Err(Error::value("a scheme", text, "expected http or https"))
+        }
+    }
+}
+
+impl FromStr for Scheme {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t88_only_http_and_https_are_schemes() {
+        for text in ["http", "HTTP", "https", "HtTpS"] {
+            assert_eq!(text.parse::<Scheme>().unwrap().as_str(), text.to_ascii_lowercase());
+        }
+        for text in [
+            "javascript",
+            "data",
+            "file",
+            "ftp",
+            "1http",
+            "https:",
+            "https://evil.example/?",
+            "",
+            " https",
+            "ws",
+            "wss",
+            "java\\script",
+            "https\u{e9}",
+        ] {
+            assert!(text.parse::<Scheme>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,565 @@
+//! The right-to-left reading of the claims.
+
+use core::fmt;
+use core::iter::FusedIterator;
+use core::net::IpAddr;
+
+use crate::claim::{Chain, Notation};
+use crate::node::Node;
+use crate::trust::MOST_HOPS;
+use crate::{Peer, TrustedProxies};
+
+/// Why a walk stopped.
+///
+/// The last six are *incomplete*: a trusted hop said something that does not name the client, so
+/// nobody knows who it is. An entry that cannot be read is never skipped, and the proxy before it is
+/// never taken for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// The first hop that is not trusted: the client.
+    ClientFound,
+    /// The peer itself is not trusted: it is the client, and no header was believed.
+    PeerUntrusted,
+    /// Nobody knows who is connected; no header was believed.
+    PeerUnknown,
+    /// A trusted peer sent no such header. It speaks for itself, as health checks do: it is the
+    /// client for logs, but the origin is not complete, because a header may have been lost.
+    HeaderAbsent,
+    /// Every hop is trusted: the leftmost one is the client.
+    AllTrusted,
+    /// The declared number of hops was taken: the entry reached is the client.
+    HopLimit,
+    /// An entry is not an address.
+    Malformed,
+    /// An entry is a placeholder, such as `unknown`, or an obfuscated identifier.
+    Opaque,
+    /// An entry is empty.
+    Empty,
+    /// There are fewer entries than the declared count.
+    TooFew,
+    /// An entry is an address that no remote client can have, such as `127.0.0.1`.
+    Unroutable,
+    /// An entry is longer than any address, or the chain longer than 32 hops.
+    TooLong,
+}
+
+impl Ending {
+    /// A stable name: `client-found`, `peer-untrusted`, …
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientFound => "client-found",
+            Self::PeerUntrusted => "peer-untrusted",
+            Self::PeerUnknown => "peer-unknown",
+            Self::HeaderAbsent => "header-absent",
+            Self::AllTrusted => "all-trusted",
+            Self::HopLimit => "hop-limit",
+            Self::Malformed => "malformed",
+            Self::Opaque => "opaque",
+            Self::Empty => "empty",
+            Self::TooFew => "too-few",
+            Self::Unroutable => "unroutable",
+            Self::TooLong => "too-long",
+        }
+    }
+
+    /// Whether a trusted hop left the client unknown: the endings for which an operator may prefer
+    /// to answer 400.
+    pub const fn is_incomplete(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed | Self::Opaque | Self::Empty | Self::TooFew | Self::Unroutable | Self::TooLong
+        )
+    }
+
+    /// Whether the header was believed at all: the peer is trusted.
+    pub const fn is_from_trusted_peer(self) -> bool {
+        !matches!(self, Self::PeerUntrusted | Self::PeerUnknown)
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One hop, and what was found about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// The hop; unknown where its entry names nobody.
+    pub hop: Peer,
+    /// What was found.
+    pub verdict: Verdict,
+}
+
+/// What was found about one hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It may speak for the hop on its left.
+    Trusted,
+    /// It is passed because the count says so, whoever it is.
+    Counted,
+    /// It is the client.
+    Client,
+    /// Its entry is not an address.
+    Malformed,
+    /// Its entry is a placeholder.
+    Opaque,
+    /// Its entry is empty.
+    Empty,
+    /// Its address is one that no remote client can have.
+    Unroutable,
+    /// Its entry is longer than any address, or it is one hop too many.
+    TooLong,
+    /// Nobody knows who it is.
+    Unknown,
+}
+
+impl Verdict {
+    /// A stable name: `trusted`, `client`, `malformed`, …
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Counted => "counted",
+            Self::Client => "client",
+            Self::Malformed => "malformed",
+            Self::Opaque => "opaque",
+            Self::Empty => "empty",
+            Self::Unroutable => "unroutable",
+            Self::TooLong => "too-long",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The walk from the peer leftward, one hop a step.
+///
+/// Begin at the peer and read the header from right to left. A trusted hop vouches for the entry to
+/// its left; the first hop that is not trusted is the client. Trusting `10.0.0.0/8`:
+///
+/// | peer | `X-Forwarded-For` | client | ending |
+/// | --- | --- | --- | --- |
+/// | `10.0.0.2` | `198.51.100.7, 203.0.113.9` | `203.0.113.9` | client found |
+/// | `10.0.0.2` | `203.0.113.9, 10.0.0.7` | `203.0.113.9` | client found |
+/// | `203.0.113.9` | `127.0.0.1` | `203.0.113.9` | peer not trusted |
+/// | `10.0.0.2` | (absent) | `10.0.0.2`, not complete | header absent |
+/// | `10.0.0.2` | `10.9.9.9, 10.0.0.7` | `10.9.9.9` | all trusted |
+/// | `10.0.0.2` | `1.1.1.1, unknown` | none | opaque |
+/// | `10.0.0.2` | `1.1.1.1, oops, 10.0.0.7` | none | malformed |
+/// | `10.0.0.2` | `203.0.113.9,,10.0.0.7` | none | empty |
+/// | `10.0.0.2`, hops 1 | `203.0.113.9, 10.0.0.7` | `10.0.0.7` | hop limit |
+/// | any peer, hops 2 | `198.51.100.7, 203.0.113.9` | `198.51.100.7` | hop limit |
+/// | any peer, hops 2 | `203.0.113.9` | none | too few |
+///
+/// The walk is lazy: it reads no further left than it has to, so nothing beyond the client has any
+/// influence. It allocates nothing.
+///
+/// ```
+/// use proxyfix_policy::{Ending, TrustedProxies};
+///
+/// let proxies: TrustedProxies = "10.0.0.0/8".parse()?;
+/// let header: &[u8] = b"198.51.100.7, 203.0.113.9, 10.0.0.7";
+/// let mut walk = proxies.walk("10.0.0.2".parse()?, [header]);
+///
+/// let steps: Vec<String> = walk.by_ref().map(|step| format!("{} {}", step.hop, step.verdict)).collect();
+/// assert_eq!(steps, ["10.0.0.2 trusted", "10.0.0.7 trusted", "203.0.113.9 client"]);
+/// assert_eq!(walk.ending(), Some(Ending::ClientFound));
+/// # Ok::<(), proxyfix_policy::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Walk<'a, L> {
+    trusted: &'a TrustedProxies,
+    peer: Peer,
+    chain: Chain<'a, L>,
+    ahead: Ahead,
+    reach: usize,
+    several: bool,
+    found: Found,
+    ending: Option<Ending>,
+}
+
+/// Where the walk stands.
+#[derive(Clone, Copy)]
+enum Ahead {
+    Peer,
+    Hop(Option<Node>),
+}
+
+/// What a walk has found so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// The client; unknown where there is none.
+    pub(crate) client: Peer,
+    /// The last hop that is trusted, or the peer.
+    pub(crate) last_verified: Peer,
+    /// The entries read, the last of them the client's where one was found.
+    pub(crate) depth: usize,
+    /// The trusted hops passed, the peer among them.
+    pub(crate) trusted_hops: usize,
+}
+
+impl TrustedProxies {
+    /// Walks the lines of an `X-Forwarded-For` header, given in wire order.
+    pub fn walk<'a, T>(&'a self, peer: Peer, lines: T) -> Walk<'a, T::IntoIter>
+    where
+        T: IntoIterator<Item = &'a [u8], IntoIter: DoubleEndedIterator>,
+    {
+        Walk::new(self, peer, Notation::XForwarded, lines.into_iter())
+    }
+}
+
+impl<'a, L> Walk<'a, L>
+where
+    L: DoubleEndedIterator<Item = &'a [u8]>,
+{
+    pub(crate) fn new(trusted: &'a TrustedProxies, peer: Peer, notation: Notation, lines: L) -> Self {
+        let chain = Chain::new(notation, lines);
+        let found = Found { client: Peer::unknown(), last_verified: peer, depth: 0, trusted_hops: 0 };
+        let reach = trusted.reach();
+        Self { trusted, peer, chain, ahead: Ahead::Peer, reach, several: false, found, ending: None }
+    }
+
+    /// Steps to at most `reach` entries, whatever the trusted set declares.
+    pub(crate) fn with_reach(self, reach: usize) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// Ends at the first entry, if the walk gets there: a header that must be single has several.
+    pub(crate) fn refuse_several(self) -> Self {
+        Self { several: true, ..self }
+    }
+
+    /// Takes the remaining steps.
+    pub(crate) fn finish(mut self, on_step: &mut dyn FnMut(Step)) -> (Ending, Found) {
+        loop {
+            match (self.next(), self.ending) {
+                (Some(step), _) => on_step(step),
+                (None, Some(ending)) => return (ending, self.found),
+                // A walk without an ending takes another step.
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+    }
+
+    fn found_client(&mut self, client: Peer, ending: Ending) -> Step {
+        self.found.client = client;
+        self.end(ending);
+        Step { hop: client, verdict: Verdict::Client }
+    }
+
+    fn stopped(&mut self, hop: Peer, verdict: Verdict, ending: Ending) -> Step {
+        self.end(ending);
+        Step { hop, verdict }
+    }
+
+    /// The peer: the gate.
+    fn judge_peer(&mut self) -> Step {
+        let peer = self.peer;
+        if peer.is_unknown() {
+            return self.stopped(peer, Verdict::Unknown, Ending::PeerUnknown);
+        }
+        if !self.trusted.allows(&peer) {
+            return self.found_client(peer, Ending::PeerUntrusted);
+        }
+        self.found.trusted_hops = 1;
+        let first = self.chain.next();
+        self.ahead = Ahead::Hop(first);
+        let absent = match first {
+            None => true,
+            // Nothing but empty entries is as good as no header. The walk ends here, either way.
+            Some(Node::Empty) => self.chain.all(|node| node == Node::Empty),
+            Some(_) => false,
+        };
+        if absent {
+            self.found.client = peer;
+            self.end(Ending::HeaderAbsent);
+        }
+        Step { hop: peer, verdict: Verdict::Trusted }
+    }
+
+    /// The next entry to the left.
+    fn judge_entry(&mut self, node: Option<Node>) -> Option<Step> {
+        let Some(node) = node else {
+            // Only a count runs out of entries; with a set, the last entry ended the walk.
+            self.end(Ending::TooFew);
+            return None;
+        };
+        if self.found.depth == usize::from(MOST_HOPS) {
+            return Some(self.stopped(Peer::unknown(), Verdict::TooLong, Ending::TooLong));
+        }
+        self.found.depth += 1;
+        if self.several {
+            return Some(self.stopped(Peer::unknown(), Verdict::Malformed, Ending::Malformed));
+        }
+        let any = self.trusted.trusts_every_peer();
+        let passed_by_count = any && self.found.depth < self.reach;
+        Some(match node {
+            Node::TooLong => self.stopped(Peer::unknown(), Verdict::TooLong, Ending::TooLong),
+            Node::Empty | Node::Silent => self.stopped(Peer::unknown(), Verdict::Empty, Ending::Empty),
+            Node::Opaque | Node::Malformed if passed_by_count => self.pass(Peer::unknown()),
+            Node::Opaque => self.stopped(Peer::unknown(), Verdict::Opaque, Ending::Opaque),
+            Node::Malformed => self.stopped(Peer::unknown(), Verdict::Malformed, Ending::Malformed),
+            Node::Address(hop) if passed_by_count => self.pass(hop),
+            Node::Address(hop) if any => self.found_client(hop, Ending::HopLimit),
+            Node::Address(hop) if self.trusted.allows(&hop) => self.judge_trusted(hop),
+            Node::Address(hop) if hop.ip().is_some_and(is_unroutable) => {
+                self.stopped(hop, Verdict::Unroutable, Ending::Unroutable)
+            }
+            Node::Address(hop) => self.found_client(hop, Ending::ClientFound),
+        })
+    }
+
+    fn pass(&mut self, hop: Peer) -> Step {
+        self.ahead = Ahead::Hop(self.chain.next());
+        Step { hop, verdict: Verdict::Counted }
+    }
+
+    fn judge_trusted(&mut self, hop: Peer) -> Step {
+        let limited = self.reach < usize::from(MOST_HOPS) || self.trusted.declared_hops().is_some();
+        if limited && self.found.depth >= self.reach {
+            return self.found_client(hop, Ending::HopLimit);
+        }
+        self.found.trusted_hops += 1;
+        self.found.last_verified = hop;
+        let ahead = self.chain.next();
+        if ahead.is_none() {
+            return self.found_client(hop, Ending::AllTrusted);
+        }
+        self.ahead = Ahead::Hop(ahead);
+        Step { hop, verdict: Verdict::Trusted }
+    }
+}
+
+impl<L> Walk<'_, L> {
+    /// Why the walk stopped; `None` while it goes on.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// The client, as far as the walk has come; unknown where there is none.
+    pub fn client(&self) -> Peer {
+        self.found.client
+    }
+
+    /// The last trusted hop, or the peer.
+    pub fn last_verified(&self) -> Peer {
+        self.found.last_verified
+    }
+}
+
+impl<'a, L> Iterator for Walk<'a, L>
+where
+    L: DoubleEndedIterator<Item = &'a [u8]>,
+{
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        match (self.ending, self.ahead) {
+            (Some(_), _) => None,
+            (None, Ahead::Peer) => Some(self.judge_peer()),
+            (None, Ahead::Hop(node)) => self.judge_entry(node),
+        }
+    }
+}
+
+impl<'a, L> FusedIterator for Walk<'a, L> where L: DoubleEndedIterator<Item = &'a [u8]> {}
+
+impl<L> fmt::Debug for Walk<'_, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("peer", &self.peer)
+            .field("client", &self.found.client)
+            .field("last_verified", &self.found.last_verified)
+            .field("ending", &self.ending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Addresses that no remote client can have, unless the operator lists them: unspecified, loopback,
+/// link-local, multicast, broadcast, reserved (240.0.0.0/4).
+fn is_unroutable(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            ip.is_unspecified()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.octets()[0] >= 240
+        }
+        IpAddr::V6(ip) => {
+            ip.is_unspecified() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// Trusting `trust`, asserts client, ending and the last verified hop.
+    #[track_caller]
+    fn assert_walk(trust: &TrustedProxies, peer: &str, lines: &[&str], expected: (&str, &str, &str)) {
+        let peer = if peer == "-" { Peer::unknown() } else { peer.parse().unwrap() };
+        let mut walk = trust.walk(peer, lines.iter().map(|line| line.as_bytes()));
+        let steps: Vec<Step> = walk.by_ref().collect();
+        let ending = walk.ending().unwrap();
+        let found: (String, &str, String) =
+            (walk.client().to_string(), ending.as_str(), walk.last_verified().to_string());
+        assert_eq!((&*found.0, found.1, &*found.2), expected, "peer {peer}, {lines:?}: {steps:?}");
+        assert_eq!(walk.next(), None);
+    }
+
+    fn trust(text: &str) -> TrustedProxies {
+        text.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_client(header: &str, client: &str) {
+        let proxies = trust("10.0.0.0/8");
+        let mut walk = proxies.walk("10.0.0.2".parse().unwrap(), [header.as_bytes()]);
+        walk.by_ref().for_each(drop);
+        assert_eq!(walk.client().to_string(), client, "{header:?}");
+    }
+
+    #[test]
+    fn the_table_of_the_documentation() {
+        let set = trust("10.0.0.0/8");
+        let one = set.clone().hops(1).unwrap();
+        let two = set.clone().hops(2).unwrap();
+        let any = TrustedProxies::dangerously_trust_every_peer().hops(2).unwrap();
+        assert_walk(
+            &set,
+            "10.0.0.2",
+            &["198.51.100.7, 203.0.113.9"],
+            ("203.0.113.9", "client-found", "10.0.0.2"),
+        );
+        assert_walk(
+            &set,
+            "10.0.0.2",
+            &["203.0.113.9, 10.0.0.7"],
+            ("203.0.113.9", "client-found", "10.0.0.7"),
+        );
+        assert_walk(&set, "203.0.113.9", &["127.0.0.1"], ("203.0.113.9", "peer-untrusted", "203.0.113.9"));
+        assert_walk(&set, "10.0.0.2", &[], ("10.0.0.2", "header-absent", "10.0.0.2"));
+        assert_walk(&set, "10.0.0.2", &["10.9.9.9, 10.0.0.7"], ("10.9.9.9", "all-trusted", "10.9.9.9"));
+        assert_walk(&set, "10.0.0.2", &["1.1.1.1, unknown"], ("unknown", "opaque", "10.0.0.2"));
+        assert_walk(&set, "10.0.0.2", &["1.1.1.1, oops, 10.0.0.7"], ("unknown", "malformed", "10.0.0.7"));
+        assert_walk(&set, "10.0.0.2", &["203.0.113.9,,10.0.0.7"], ("unknown", "empty", "10.0.0.7"));
+        assert_walk(&one, "10.0.0.2", &["203.0.113.9, 10.0.0.7"], ("10.0.0.7", "hop-limit", "10.0.0.2"));
+        assert_walk(
+            &two,
+            "10.0.0.2",
+            &["198.51.100.7, 203.0.113.9"],
+            ("203.0.113.9", "client-found", "10.0.0.2"),
+        );
+        assert_walk(
+            &any,
+            "192.0.2.1",
+            &["198.51.100.7, 203.0.113.9"],
+            ("198.51.100.7", "hop-limit", "192.0.2.1"),
+        );
+        assert_walk(&any, "192.0.2.1", &["203.0.113.9"], ("unknown", "too-few", "192.0.2.1"));
+        let unix = trust("unix");
+        assert_walk(&unix, "unix", &["127.0.0.1, 203.0.113.9"], ("203.0.113.9", "client-found", "unix"));
+    }
+
+    #[test]
+    fn t06_an_unknown_peer_is_never_trusted() {
+        let any = TrustedProxies::dangerously_trust_every_peer();
+        assert_walk(&any, "-", &["203.0.113.9"], ("unknown", "peer-unknown", "unknown"));
+        assert_walk(&trust("loopback"), "-", &["203.0.113.9"], ("unknown", "peer-unknown", "unknown"));
+    }
+
+    #[test]
+    fn t12_no_remote_client_has_such_an_address() {
+        let set = trust("10.0.0.0/8");
+        for ip in [
+            "127.0.0.1",
+            "::1",
+            "0.0.0.0",
+            "::",
+            "169.254.169.254",
+            "255.255.255.255",
+            "224.0.0.1",
+            "ff02::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+        ] {
+            assert_walk(&set, "10.0.0.2", &[ip], ("unknown", "unroutable", "10.0.0.2"));
+        }
+        assert_walk(
+            &trust("loopback"),
+            "127.0.0.1",
+            &["127.0.0.9"],
+            ("127.0.0.9", "all-trusted", "127.0.0.9"),
+        );
+    }
+
+    #[test]
+    fn t21_t22_all_lines_are_one_list() {
+        let set = trust("10.0.0.0/8");
+        assert_walk(
+            &set,
+            "10.0.0.2",
+            &["127.0.0.1", "203.0.113.9"],
+            ("203.0.113.9", "client-found", "10.0.0.2"),
+        );
+        assert_walk(
+            &set,
+            "10.0.0.2",
+            &["203.0.113.9, 10.0.0.7", "10.0.0.8"],
+            ("203.0.113.9", "client-found", "10.0.0.7"),
+        );
+    }
+
+    #[test]
+    fn t23_empty_entries_are_hops_that_said_nothing() {
+        let set = trust("10.0.0.0/8");
+        assert_client(", ,203.0.113.9", "203.0.113.9");
+        assert_walk(&set, "10.0.0.2", &["203.0.113.9,"], ("unknown", "empty", "10.0.0.2"));
+        assert_walk(&set, "10.0.0.2", &["203.0.113.9", ""], ("unknown", "empty", "10.0.0.2"));
+        for blank in ["", " ", ",", " ,\t, "] {
+            assert_walk(&set, "10.0.0.2", &[blank], ("10.0.0.2", "header-absent", "10.0.0.2"));
+        }
+        let any = TrustedProxies::dangerously_trust_every_peer().hops(2).unwrap();
+        assert_walk(&any, "10.0.0.2", &["198.51.100.7,,203.0.113.9"], ("unknown", "empty", "10.0.0.2"));
+    }
+
+    #[test]
+    fn t37_the_walk_examines_32_hops() {
+        let set = trust("10.0.0.0/8");
+        let chain = |trusted: usize| alloc::format!("203.0.113.9{}", ", 10.0.0.7".repeat(trusted));
+        assert_walk(&set, "10.0.0.2", &[&chain(31)], ("203.0.113.9", "client-found", "10.0.0.7"));
+        assert_walk(&set, "10.0.0.2", &[&chain(32)], ("unknown", "too-long", "10.0.0.7"));
+        let forged = "198.51.100.7,".repeat(40_000);
+        assert_client(&alloc::format!("{forged} 203.0.113.9"), "203.0.113.9");
+    }
+
+    #[test]
+    fn what_is_counted_over_is_not_judged() {
+        let any = TrustedProxies::dangerously_trust_every_peer().hops(2).unwrap();
+        assert_walk(&any, "10.0.0.2", &["198.51.100.7, unix:"], ("198.51.100.7", "hop-limit", "10.0.0.2"));
+        assert_walk(&any, "10.0.0.2", &["junk, 198.51.100.7"], ("unknown", "malformed", "10.0.0.2"));
+    }
+
+    #[test]
+    fn an_endless_entry_is_too_long() {
+        let set = trust("10.0.0.0/8");
+        let endless = "x".repeat(8192);
+        assert_walk(&set, "10.0.0.2", &[&endless], ("unknown", "too-long", "10.0.0.2"));
+        assert_client(&alloc::format!("{endless},203.0.113.9"), "203.0.113.9");
+    }
+}

@@ -1,0 +1,219 @@
+//! Read any field from any header that the operator names.
+//!
+//! ```text
+//! before   peer 10.0.0.2   http://app.internal:8080/users   X-FHost: good.example
+//! after                    http://good.example/users
+//! ```
+//!
+//! # Example
+//!
+//! ```
+//! use http::Request;
+//! use proxyfix::{CustomProxyFix, Fix, Peer, TrustedProxies};
+//!
+//! let fix = CustomProxyFix::host("10.0.0.0/8".parse::<TrustedProxies>()?, "X-FHost")?;
+//!
+//! let (mut parts, ()) = Request::get("/users")
+//!     .extension("10.0.0.2".parse::<Peer>()?)
+//!     .header("host", "app.internal:8080")
+//!     .header("x-fhost", "good.example")
+//!     .body(())?
+//!     .into_parts();
+//! fix.fix(&mut parts);
+//!
+//! assert_eq!(parts.headers["host"], "good.example");
+//! assert!(!parts.headers.contains_key("x-fhost"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::request::Parts;
+use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, Step, TrustedProxies};
+
+use crate::Fix;
+use crate::fix::fix_is_a_layer;
+use crate::head::Judge;
+use crate::headers::own_header;
+
+/// Corrects any field from the header that the operator names for it: `CF-Connecting-IP`, `X-Scheme`,
+/// `X-FHost`, `X-Script-Name`, …
+///
+/// The gate, the grammars and the removal are those of [`ProxyFix`](crate::ProxyFix): only a trusted
+/// peer is believed, only a well-formed value is taken, and the header is gone afterwards, whoever
+/// sent it. Each header holds exactly one value; two values, or two lines, are refused, because
+/// nobody can say which of them the proxy wrote.
+///
+/// # Together with `ProxyFix`
+///
+/// Where both read headers that are removed from every request
+/// ([`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS)), this fix has to come first. A client that it
+/// found stays found.
+///
+/// ```
+/// use proxyfix::{CustomProxyFix, ProxyFix, TrustedProxies};
+///
+/// let cloudflare: TrustedProxies = "173.245.48.0/20, 103.21.244.0/22".parse()?;
+/// let stack = (
+///     CustomProxyFix::builder(cloudflare.clone()).client("CF-Connecting-IP").build()?,
+///     ProxyFix::new(cloudflare),
+/// );
+/// # Ok::<(), proxyfix::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct CustomProxyFix {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    policy: Policy,
+    own: Vec<HeaderName>,
+    functions: Vec<(Field, Function)>,
+}
+
+type Function = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+
+/// The names under which computed values reach the policy; no header can have them.
+const COMPUTED: [&str; 5] = [":for", ":proto", ":host", ":port", ":prefix"];
+
+impl CustomProxyFix {
+    /// Reads the host from `header`: the class of this name in the Flask guides, whose header is
+    /// `X-FHost`.
+    pub fn host(trusted: TrustedProxies, header: &str) -> Result<Self, Error> {
+        Self::builder(trusted).host(header).build()
+    }
+
+    /// Begins a fix that reads nothing yet.
+    pub fn builder(trusted: TrustedProxies) -> CustomProxyFixBuilder {
+        CustomProxyFixBuilder {
+            policy: Policy::builder(trusted).fields([]),
+            headers: Vec::new(),
+            functions: Vec::new(),
+        }
+    }
+
+    /// What is read, and who is trusted.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// [Fixes](Fix::fix), and hands over every step of the walk: explaining is fixing.
+    pub fn explain(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
+        let Inner { policy, own, functions } = &*self.inner;
+        let computed: Vec<(&'static str, Vec<u8>)> = functions
+            .iter()
+            .filter_map(|(field, function)| {
+                function(parts).map(|value| (COMPUTED[*field as usize], value.into_bytes()))
+            })
+            .collect();
+        Judge { policy, own, computed: &computed, absolute: false }.apply(parts, on_step);
+    }
+}
+
+impl Fix for CustomProxyFix {
+    fn fix(&self, parts: &mut Parts) {
+        self.explain(parts, &mut |_| {});
+    }
+}
+
+fix_is_a_layer!(CustomProxyFix);
+
+impl fmt::Debug for CustomProxyFix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let computed: Vec<Field> = self.inner.functions.iter().map(|(field, _)| *field).collect();
+        f.debug_struct("CustomProxyFix")
+            .field("policy", &self.inner.policy)
+            .field("computed", &computed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`CustomProxyFix`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct CustomProxyFixBuilder {
+    policy: PolicyBuilder,
+    headers: Vec<String>,
+    functions: Vec<(Field, Function)>,
+}
+
+impl CustomProxyFixBuilder {
+    /// Reads the client's address from this header: an address, with or without a port.
+    pub fn client(self, header: &str) -> Self {
+        self.field(Field::For, header)
+    }
+
+    /// Reads the scheme from this header: `http` or `https`.
+    pub fn scheme(self, header: &str) -> Self {
+        self.field(Field::Proto, header)
+    }
+
+    /// The scheme is `https` where this header's value is exactly `token`, as in
+    /// `Front-End-Https: on` or `X-Forwarded-Protocol: ssl`.
+    pub fn https_when(mut self, header: &str, token: &str) -> Self {
+        self.headers.push(header.to_owned());
+        Self { policy: self.policy.https_when(header, token), ..self }
+    }
+
+    /// Reads the host, with or without a port, from this header.
+    pub fn host(self, header: &str) -> Self {
+        self.field(Field::Host, header)
+    }
+
+    /// Reads the port from this header.
+    pub fn port(self, header: &str) -> Self {
+        self.field(Field::Port, header)
+    }
+
+    /// Reads the path prefix from this header.
+    pub fn prefix(self, header: &str) -> Self {
+        self.field(Field::Prefix, header)
+    }
+
+    /// Reads `field` from `header`.
+    pub fn field(mut self, field: Field, header: &str) -> Self {
+        self.headers.push(header.to_owned());
+        Self { policy: self.policy.single(field, header), ..self }
+    }
+
+    /// Computes `field`; `None` leaves it as received. The value passes the same gate and the same
+    /// grammar as a header's would.
+    ///
+    /// ```
+    /// use proxyfix::{CustomProxyFix, Field, TrustedProxies};
+    ///
+    /// // Behind these balancers everything is https, and only behind them.
+    /// let balancers: TrustedProxies = "10.0.0.0/24".parse()?;
+    /// let fix = CustomProxyFix::builder(balancers)
+    ///     .field_from_fn(Field::Proto, |_request| Some("https".to_owned()))
+    ///     .build()?;
+    /// # Ok::<(), proxyfix::Error>(())
+    /// ```
+    pub fn field_from_fn<F>(mut self, field: Field, function: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<String> + Send + Sync + 'static,
+    {
+        self.functions.retain(|(other, _)| *other != field);
+        self.functions.push((field, Arc::new(function)));
+        Self { policy: self.policy.single(field, COMPUTED[field as usize]), ..self }
+    }
+
+    /// The fix, or why it cannot mean what it says.
+    pub fn build(self) -> Result<CustomProxyFix, Error> {
+        let policy = self.policy.build()?;
+        if policy.single_headers().next().is_none() {
+            return Err(Error::refused("a CustomProxyFix without a source: name a header for a field"));
+        }
+        let own = self.headers.iter().map(|name| own_header(name)).collect::<Result<_, _>>()?;
+        Ok(CustomProxyFix { inner: Arc::new(Inner { policy, own, functions: self.functions }) })
+    }
+}
+
+impl fmt::Debug for CustomProxyFixBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomProxyFixBuilder").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

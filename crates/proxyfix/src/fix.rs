@@ -1,0 +1,208 @@
+//! A correction of a request's head, and the one service that applies it.
+//!
+//! # Example
+//!
+//! ```
+//! use http::Request;
+//! use proxyfix::{Fix, Origin, Peer, ProxyFix, TrustedProxies};
+//!
+//! let fix = ProxyFix::new("10.0.0.0/8".parse::<TrustedProxies>()?);
+//! let (mut parts, ()) = Request::get("/")
+//!     .header("x-forwarded-for", "203.0.113.9")
+//!     .extension("10.0.0.2".parse::<Peer>()?)
+//!     .body(())?
+//!     .into_parts();
+//!
+//! fix.fix(&mut parts);
+//!
+//! let origin = parts.extensions.get::<Origin>().unwrap();
+//! assert_eq!(origin.client(), Some("203.0.113.9".parse()?));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Request;
+use http::request::Parts;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Corrects the head of a request.
+///
+/// A fix is a plain value: it is called without a runtime by a unit test, by `proxyfix explain` and
+/// by [`Fixed`] alike, it cannot fail, and it leaves the response alone. Applying it twice equals
+/// applying it once.
+///
+/// Several fixes make one: a tuple of up to eight applies them from left to right, [`Option`] applies
+/// the fix it holds or nothing, [`Arc`] shares one.
+///
+/// Your own corrections compose with ours:
+///
+/// ```
+/// use http::request::Parts;
+/// use proxyfix::{Fix, Origin, ProxyFix, TrustedProxies};
+///
+/// /// The office network may see debug pages.
+/// struct Internal;
+///
+/// impl Fix for Internal {
+///     fn fix(&self, parts: &mut Parts) {
+///         let internal = parts
+///             .extensions
+///             .get::<Origin>()
+///             .is_some_and(|origin| origin.is_complete_and(|ip| ip.is_loopback()));
+///         if internal {
+///             parts.extensions.insert(proxyfix_example_marker());
+///         }
+///     }
+/// }
+/// # fn proxyfix_example_marker() -> u8 { 1 }
+///
+/// let stack = (ProxyFix::new(TrustedProxies::none()), Internal);
+/// # let (mut parts, ()) = http::Request::new(()).into_parts();
+/// stack.fix(&mut parts);
+/// ```
+pub trait Fix {
+    /// Corrects `parts` in place.
+    fn fix(&self, parts: &mut Parts);
+}
+
+impl<F: Fix + ?Sized> Fix for &F {
+    fn fix(&self, parts: &mut Parts) {
+        (**self).fix(parts);
+    }
+}
+
+impl<F: Fix + ?Sized> Fix for Arc<F> {
+    fn fix(&self, parts: &mut Parts) {
+        (**self).fix(parts);
+    }
+}
+
+impl<F: Fix> Fix for Option<F> {
+    fn fix(&self, parts: &mut Parts) {
+        if let Some(fix) = self {
+            fix.fix(parts);
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident)+) => {
+        impl<$($name: Fix),+> Fix for ($($name,)+) {
+            fn fix(&self, parts: &mut Parts) {
+                #[allow(non_snake_case, reason = "the type parameters name the elements, too")]
+                let ($($name,)+) = self;
+                $($name.fix(parts);)+
+            }
+        }
+    };
+}
+
+tuples!(A);
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+tuples!(A B C D E);
+tuples!(A B C D E F);
+tuples!(A B C D E F G);
+tuples!(A B C D E F G H);
+
+/// The one middleware [`Service`]: applies a [`Fix`] to each request, then calls the inner service.
+///
+/// Its future is the inner service's own, its readiness too; requests may have any body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fixed<F, S> {
+    fix: F,
+    inner: S,
+}
+
+impl<F, S> Fixed<F, S> {
+    /// Wraps `inner`.
+    pub const fn new(fix: F, inner: S) -> Self {
+        Self { fix, inner }
+    }
+
+    /// The fix.
+    pub const fn fix(&self) -> &F {
+        &self.fix
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, mutably.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Unwraps the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<F, S, B> Service<Request<B>> for Fixed<F, S>
+where
+    F: Fix,
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        let (mut parts, body) = request.into_parts();
+        self.fix.fix(&mut parts);
+        self.inner.call(Request::from_parts(parts, body))
+    }
+}
+
+/// The [`Layer`] of any [`Fix`], made by [`layer`].
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct FixLayer<F>(F);
+
+/// A [`Layer`] that applies `fix`: one of your own, or a tuple of several.
+///
+/// ```
+/// use proxyfix::{LighttpdCgiRootFix, ProxyFix, TrustedProxies};
+/// use tower::{ServiceBuilder, service_fn};
+///
+/// let fixes = (ProxyFix::new(TrustedProxies::none()), LighttpdCgiRootFix::new());
+/// let service = ServiceBuilder::new()
+///     .layer(proxyfix::layer(fixes))
+///     .service(service_fn(|_: http::Request<()>| async { Ok::<_, ()>(http::Response::new(())) }));
+/// ```
+pub const fn layer<F: Fix>(fix: F) -> FixLayer<F> {
+    FixLayer(fix)
+}
+
+impl<F: Clone, S> Layer<S> for FixLayer<F> {
+    type Service = Fixed<F, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Fixed::new(self.0.clone(), inner)
+    }
+}
+
+/// Makes a fix a [`Layer`] of its own.
+macro_rules! fix_is_a_layer {
+    ($fix:ty) => {
+        impl<S> tower_layer::Layer<S> for $fix {
+            type Service = $crate::Fixed<Self, S>;
+
+            fn layer(&self, inner: S) -> Self::Service {
+                $crate::Fixed::new(self.clone(), inner)
+            }
+        }
+    };
+}
+pub(crate) use fix_is_a_layer;

@@ -1,0 +1,184 @@
+//! The head of a request: what it says of itself, and writing the answer back.
+
+use std::sync::Once;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Version};
+use proxyfix_policy::{
+    Field, Host, Mount, Origin, Outcome, Peer, Policy, Port, Prefix, Received, Scheme, Step,
+};
+
+use crate::headers::{HeaderClaims, sanitize};
+use crate::uri;
+
+/// A host and, where one is stated, a port.
+type HostAndPort = (Host, Option<Port>);
+
+/// Decides and rewrites: what [`ProxyFix`](crate::ProxyFix) and
+/// [`CustomProxyFix`](crate::CustomProxyFix) have in common.
+pub(crate) struct Judge<'a> {
+    pub(crate) policy: &'a Policy,
+    /// Headers that are removed besides the protected ones.
+    pub(crate) own: &'a [HeaderName],
+    /// Values that do not stand in a header.
+    pub(crate) computed: &'a [(&'static str, Vec<u8>)],
+    /// Whether an origin-form target becomes an absolute one.
+    pub(crate) absolute: bool,
+}
+
+impl Judge<'_> {
+    pub(crate) fn apply(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
+        let earlier = parts.extensions.remove::<Origin>();
+        let peer = match &earlier {
+            Some(earlier) => earlier.peer(),
+            None => parts.extensions.get::<Peer>().copied().unwrap_or_default(),
+        };
+        if peer.is_unknown() {
+            report_unknown_peer();
+        }
+        let mount = parts.extensions.get::<Mount>();
+        let named = Named::read(parts);
+        let received = Received {
+            scheme: match &earlier {
+                Some(earlier) => earlier.scheme(),
+                None => parts.extensions.get::<Scheme>().copied().unwrap_or_default(),
+            },
+            host: named.effective.clone(),
+            prefix: mount.map(Mount::prefix).cloned().unwrap_or_default(),
+        };
+        let through_gateway = mount.is_some();
+        let claims = HeaderClaims { headers: &parts.headers, computed: self.computed };
+        let origin = self.policy.explain(peer, received, &claims, on_step);
+        let origin = match &earlier {
+            Some(earlier) => origin.after(earlier),
+            None => origin.with_gateway(through_gateway),
+        };
+        tracing::debug!(event = "fwd.decided", %peer, ending = origin.ending().as_str());
+
+        sanitize(&mut parts.headers, self.own);
+        named.write(parts, &origin, self.absolute);
+        let prefix = origin.prefix().clone();
+        parts.extensions.insert(origin);
+        match parts.extensions.get::<Mount>() {
+            Some(mount) if *mount.prefix() == prefix => {}
+            _ => set_mount(parts, prefix.into()),
+        }
+    }
+}
+
+/// Says once, and loudly, that the peer is missing: no header has any effect then.
+fn report_unknown_peer() {
+    static REPORTED: Once = Once::new();
+    REPORTED.call_once(|| {
+        tracing::error!(
+            event = "fwd.no_peer",
+            "a request came without its peer, so that no forwarding header is believed; insert a \
+             proxyfix::Peer into the extensions of each request, or, with axum, serve \
+             into_make_service_with_connect_info::<SocketAddr>() through proxyfix-axum (said once)"
+        );
+    });
+}
+
+/// Whether the fixes of the mount apply: the request came through a gateway or a trusted peer.
+pub(crate) fn mount_may_change(parts: &Parts) -> bool {
+    match parts.extensions.get::<Origin>() {
+        Some(origin) => origin.through_gateway() || origin.ending().is_from_trusted_peer(),
+        None => parts.extensions.get::<Mount>().is_some(),
+    }
+}
+
+/// Publishes where the application is mounted, in both places that say so.
+pub(crate) fn set_mount(parts: &mut Parts, mount: Mount) {
+    let prefix: Prefix = mount.prefix().clone();
+    if let Some(origin) = parts.extensions.get_mut::<Origin>() {
+        origin.set_prefix(prefix);
+    }
+    parts.extensions.insert(mount);
+}
+
+/// The hosts that a request names, before anything is believed.
+struct Named {
+    /// In the target; `Some(None)` where it is not well-formed.
+    authority: Option<Option<HostAndPort>>,
+    /// In the `Host` header, likewise.
+    host: Option<Option<HostAndPort>>,
+    /// The one that counts, if any.
+    effective: Option<HostAndPort>,
+}
+
+impl Named {
+    fn read(parts: &Parts) -> Self {
+        let authority = uri::authority(parts).map(|it| Host::with_port(it.as_str().as_bytes()).ok());
+        let mut lines = parts.headers.get_all(HOST).iter();
+        let host = match (lines.next(), lines.next()) {
+            (None, _) => None,
+            (Some(line), None) => Some(Host::with_port(line.as_bytes()).ok()),
+            // Two lines are never a host, not even two equal ones (RFC 9112 section 3.2).
+            (Some(_), Some(_)) => Some(None),
+        };
+        let several = parts.headers.get_all(HOST).iter().nth(1).is_some();
+        let effective = match (&authority, &host) {
+            _ if several => None,
+            // HTTP/2 has one authority in two places; where they differ nobody can say which
+            // (RFC 9113 section 8.3.1). In HTTP/1 the target counts (RFC 9112 section 3.2.2).
+            (Some(authority), Some(host)) if parts.version >= Version::HTTP_2 => {
+                authority.clone().filter(|it| host.as_ref().is_some_and(|host| same(it, host)))
+            }
+            (Some(authority), _) => authority.clone(),
+            (None, host) => host.clone().flatten(),
+        };
+        Self { authority, host, effective }
+    }
+
+    /// Makes `Host` and the target's authority say what `origin` says; what says it already keeps
+    /// its bytes.
+    fn write(self, parts: &mut Parts, origin: &Origin, absolute: bool) {
+        let Some(host) = origin.host() else {
+            if self.host.is_some() {
+                parts.headers.remove(HOST);
+            }
+            if self.authority.is_some() {
+                uri::set_origin(&mut parts.uri, None);
+            }
+            return;
+        };
+        let scheme = origin.scheme();
+        let says = |named: &Option<Option<HostAndPort>>| match named {
+            Some(Some((name, port))) => {
+                name == host && port.filter(|port| *port != scheme.default_port()) == origin.port()
+            }
+            _ => false,
+        };
+        let text = || match origin.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let believed =
+            [Field::Host, Field::Port].iter().any(|field| origin.outcome(*field) == Outcome::Believed);
+        // A believed host is written out even where the received one means the same.
+        if !says(&self.host) || (believed && parts.headers.get(HOST).is_none_or(|it| *it != *text())) {
+            if let Ok(value) = HeaderValue::try_from(text()) {
+                parts.headers.insert(HOST, value);
+            }
+        }
+        let wants_authority =
+            self.authority.is_some() || (absolute && uri::has_path(parts) && parts.uri.authority().is_none());
+        let same_scheme = parts.uri.scheme_str() == Some(scheme.as_str());
+        if wants_authority && !(says(&self.authority) && same_scheme) {
+            if let Ok(authority) = Authority::try_from(text()) {
+                uri::set_origin(&mut parts.uri, Some((scheme, authority)));
+            }
+        }
+    }
+}
+
+/// Whether two hosts are the same authority; a port that is the default of either scheme may be
+/// left out.
+fn same((a, a_port): &HostAndPort, (b, b_port): &HostAndPort) -> bool {
+    let plain = |port: &Option<Port>| port.filter(|port| ![Port::HTTP, Port::HTTPS].contains(port));
+    a == b
+        && (a_port == b_port
+            || (plain(a_port).is_none() && plain(b_port).is_none() && a_port.is_none() != b_port.is_none()))
+}

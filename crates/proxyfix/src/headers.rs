@@ -1,0 +1,163 @@
+//! Which header names exist, their aliases, and their removal.
+
+use http::{HeaderMap, HeaderName};
+use proxyfix_policy::{Claims, Error};
+
+/// The headers that could tell a later reader something else than the decision, in lower case.
+///
+/// Removed from every request, trusted peer or not, under any spelling that a gateway folds into the
+/// same name: case, and any byte that is neither letter nor digit in the place of a hyphen
+/// (`X_Forwarded_For`, `X.Forwarded-For`).
+pub const PROTECTED_HEADERS: [&str; 33] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "front-end-https",
+    "proxy",
+    "script-name",
+    "true-client-ip",
+    "x-accel-mapping",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    "x-forwarded",
+    "x-forwarded-by",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-path",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-protocol",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+    "x-original-host",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-script-name",
+    "x-sendfile-type",
+    "x-url-scheme",
+];
+
+/// Removes every protected header and the operator's own, under all their aliases.
+pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) {
+    let doomed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_protected(name.as_str(), own)).cloned().collect();
+    for name in doomed {
+        headers.remove(&name);
+        tracing::trace!(event = "fwd.removed", name = name.as_str(), "protected header removed");
+    }
+}
+
+/// Whether `name`, in lower case as the HTTP types have it, folds to a protected name.
+fn is_protected(name: &str, own: &[HeaderName]) -> bool {
+    // No protected name begins otherwise; most headers end here.
+    (matches!(name.as_bytes().first(), Some(b'c' | b'f' | b'p' | b's' | b't' | b'x'))
+        && PROTECTED_HEADERS.iter().any(|protected| folds_to(name, protected)))
+        || own.iter().any(|own| folds_to(name, own.as_str()))
+}
+
+/// Folding maps every byte that is neither letter nor digit to the hyphen.
+fn folds_to(name: &str, protected: &str) -> bool {
+    name.len() == protected.len()
+        && name
+            .bytes()
+            .zip(protected.bytes())
+            .all(|(byte, expected)| byte == expected || (expected == b'-' && !byte.is_ascii_alphanumeric()))
+}
+
+/// The headers of a request, as the policy reads them.
+pub(crate) struct HeaderClaims<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// Values that were computed, under names that no header can have.
+    pub(crate) computed: &'a [(&'static str, Vec<u8>)],
+}
+
+impl Claims for HeaderClaims<'_> {
+    fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let computed = self.computed.iter().find(|(computed, _)| *computed == name);
+        let computed = computed.map(|(_, value)| value.as_slice());
+        self.headers
+            .get_all(if computed.is_some() { "" } else { name })
+            .into_iter()
+            .map(http::HeaderValue::as_bytes)
+            .chain(computed)
+    }
+}
+
+/// A header name that the operator adds to the protected ones.
+pub(crate) fn own_header(name: &str) -> Result<HeaderName, Error> {
+    /// Removing these would unroute or unframe the request.
+    const NEEDED: [&str; 6] =
+        ["host", "connection", "content-length", "content-type", "transfer-encoding", "upgrade"];
+    let refused = |reason: &str| Err(Error::refused(&format!("{name:?} cannot be removed: {reason}")));
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Err(_) => refused("a header name is a token (RFC 9110 section 5.6.2)"),
+        Ok(name) if NEEDED.contains(&name.as_str()) => refused("it routes or frames the request"),
+        Ok(name) => Ok(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remaining(names: &[&str], own: &[&str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for name in names {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), "v".parse().unwrap());
+        }
+        let own: Vec<HeaderName> = own.iter().map(|name| own_header(name).unwrap()).collect();
+        sanitize(&mut headers, &own);
+        headers.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_protected_header_goes() {
+        assert_eq!(remaining(&PROTECTED_HEADERS, &[]), [""; 0]);
+        assert!(PROTECTED_HEADERS.is_sorted());
+    }
+
+    #[test]
+    fn t114_aliases_go_with_their_names() {
+        let aliases = [
+            "X_Forwarded_For",
+            "X-Forwarded_Proto",
+            "X_Real_IP",
+            "X.Forwarded.Host",
+            "x~forwarded-prefix",
+            "CF_Connecting_IP",
+            "x!real*ip",
+        ];
+        assert_eq!(remaining(&aliases, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn other_headers_stay() {
+        let others = [
+            "host",
+            "x-forwarded-user",
+            "x-forwarded-forx",
+            "xforwarded-for",
+            "x-request-id",
+            "via",
+            "x1forwarded-for",
+            "cookie",
+            "content-type",
+        ];
+        assert_eq!(remaining(&others, &[]), others);
+    }
+
+    #[test]
+    fn t115_operators_add_their_own() {
+        let sent = ["X-Forwarded-User", "x_forwarded_user", "x-ssl-client-verify"];
+        assert_eq!(remaining(&sent, &["X-Forwarded-User"]), ["x-ssl-client-verify"]);
+        assert!(own_header("Host").is_err());
+        assert!(own_header("a b").is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! Let the service see the request that its client sent to the proxies.
+//!
+//! ```text
+//! before   peer 10.0.0.2   http://app.internal:8080/users
+//!          X-Forwarded-For: 203.0.113.9
+//!          X-Forwarded-Proto: https
+//!          X-Forwarded-Host: good.example
+//! after    client 203.0.113.9   https://good.example/users
+//! ```
+//!
+//! # Example
+//!
+//! ```
+//! use http::Request;
+//! use proxyfix::{Fix, Origin, Peer, ProxyFix, TrustedProxies};
+//!
+//! let trusted: TrustedProxies = "10.0.0.0/8".parse()?;
+//! let fix = ProxyFix::builder(trusted).host().build()?;
+//!
+//! let (mut parts, ()) = Request::get("/users")
+//!     .extension("10.0.0.2:40000".parse::<Peer>()?)
+//!     .header("host", "app.internal:8080")
+//!     .header("x-forwarded-for", "203.0.113.9")
+//!     .header("x-forwarded-proto", "https")
+//!     .header("x-forwarded-host", "good.example")
+//!     .body(())?
+//!     .into_parts();
+//! fix.fix(&mut parts);
+//!
+//! let origin = parts.extensions.get::<Origin>().unwrap();
+//! assert_eq!(origin.client(), Some("203.0.113.9".parse()?));
+//! assert_eq!(origin.scheme().as_str(), "https");
+//! assert_eq!(parts.headers["host"], "good.example");
+//! assert!(!parts.headers.contains_key("x-forwarded-for"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::request::Parts;
+use proxyfix_policy::{Error, Family, Field, Policy, PolicyBuilder, Step, TrustedProxies};
+
+use crate::Fix;
+use crate::fix::fix_is_a_layer;
+use crate::head::Judge;
+use crate::headers::own_header;
+
+/// Corrects client, scheme, host, port and prefix from the headers of trusted proxies.
+///
+/// By default it reads `X-Forwarded-For` and `X-Forwarded-Proto`; `host`, `port` and `prefix` are to
+/// be asked for, because a proxy that does not set them passes on what the client wrote.
+///
+/// # What the application sees afterwards
+///
+/// | thing | after the fix |
+/// | --- | --- |
+/// | [`Origin`](crate::Origin) in the extensions | always |
+/// | `Host` and, where the request target carries one, the authority | the client's; both agree. Neither, where what was received is not a host |
+/// | scheme | in `Origin`; in the `Uri` where it carries one |
+/// | [`Mount`](crate::Mount) in the extensions | the prefix, validated |
+/// | [`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS), under every alias | removed, whoever sent them |
+/// | [`Peer`](crate::Peer) | unchanged |
+///
+/// A request whose [`Peer`](crate::Peer) is missing or not trusted keeps its own values; it is never
+/// rejected for its headers.
+///
+/// # The counts of werkzeug
+///
+/// [`x_for`](ProxyFixBuilder::x_for) and its siblings take the n-th value from the right, as the
+/// arguments of werkzeug's `ProxyFix` of the same names do. With a trusted set every hop that a count
+/// steps over has to be trusted as well; without one
+/// ([`dangerously_trust_every_peer`](TrustedProxies::dangerously_trust_every_peer)) the count is all
+/// there is, as in werkzeug.
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct ProxyFix {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    policy: Policy,
+    own: Vec<HeaderName>,
+    absolute: bool,
+}
+
+impl ProxyFix {
+    /// Reads what `policy` reads; of [`TrustedProxies`], `X-Forwarded-For` and `X-Forwarded-Proto`.
+    pub fn new(policy: impl Into<Policy>) -> Self {
+        let policy = policy.into();
+        let own = policy.single_headers().filter_map(|name| own_header(name).ok()).collect();
+        Self { inner: Arc::new(Inner { policy, own, absolute: false }) }
+    }
+
+    /// Begins a fix that reads more, or elsewhere.
+    pub fn builder(trusted: TrustedProxies) -> ProxyFixBuilder {
+        ProxyFixBuilder { policy: Policy::builder(trusted), own: Vec::new(), absolute: false }
+    }
+
+    /// What is read, and who is trusted.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// [Fixes](Fix::fix), and hands over every step of the walk: explaining is fixing.
+    pub fn explain(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
+        let Inner { policy, own, absolute } = &*self.inner;
+        Judge { policy, own, computed: &[], absolute: *absolute }.apply(parts, on_step);
+    }
+}
+
+impl Fix for ProxyFix {
+    fn fix(&self, parts: &mut Parts) {
+        self.explain(parts, &mut |_| {});
+    }
+}
+
+fix_is_a_layer!(ProxyFix);
+
+/// Builds a [`ProxyFix`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct ProxyFixBuilder {
+    policy: PolicyBuilder,
+    own: Vec<String>,
+    absolute: bool,
+}
+
+impl ProxyFixBuilder {
+    /// Reads another family than `X-Forwarded-*`. Exactly one is read, the others are removed.
+    pub fn family(self, family: Family) -> Self {
+        self.map(|policy| policy.family(family))
+    }
+
+    /// Reads exactly these fields.
+    pub fn fields(self, fields: impl IntoIterator<Item = Field>) -> Self {
+        self.map(|policy| policy.fields(fields))
+    }
+
+    /// Reads the host, too: for proxies that set `X-Forwarded-Host`.
+    pub fn host(self) -> Self {
+        self.map(|policy| policy.field(Field::Host))
+    }
+
+    /// Reads the port, too: for proxies that set `X-Forwarded-Port`.
+    pub fn port(self) -> Self {
+        self.map(|policy| policy.field(Field::Port))
+    }
+
+    /// Reads the prefix, too: for proxies that remove a path prefix and set `X-Forwarded-Prefix`.
+    pub fn prefix(self) -> Self {
+        self.map(|policy| policy.field(Field::Prefix))
+    }
+
+    /// The number of proxies that add to `X-Forwarded-For`; 0 does not read it.
+    pub fn x_for(self, count: u8) -> Self {
+        self.map(|policy| policy.count(Field::For, count))
+    }
+
+    /// The number of proxies that add to `X-Forwarded-Proto`; 0 does not read it.
+    pub fn x_proto(self, count: u8) -> Self {
+        self.map(|policy| policy.count(Field::Proto, count))
+    }
+
+    /// The number of proxies that add to `X-Forwarded-Host`; 0 does not read it.
+    pub fn x_host(self, count: u8) -> Self {
+        self.map(|policy| policy.count(Field::Host, count))
+    }
+
+    /// The number of proxies that add to `X-Forwarded-Port`; 0 does not read it.
+    pub fn x_port(self, count: u8) -> Self {
+        self.map(|policy| policy.count(Field::Port, count))
+    }
+
+    /// The number of proxies that add to `X-Forwarded-Prefix`; 0 does not read it.
+    pub fn x_prefix(self, count: u8) -> Self {
+        self.map(|policy| policy.count(Field::Prefix, count))
+    }
+
+    /// Makes the `Uri` of each request absolute: the URL that the client asked for, without the
+    /// [`Mount`](crate::Mount). For code that reads the URL there, and not for axum before version
+    /// 0.8, whose router wants paths.
+    pub fn absolute_uri(self) -> Self {
+        Self { absolute: true, ..self }
+    }
+
+    /// Removes this header from every request, too, under every alias: one that only a proxy of
+    /// yours may set and that no fix reads, such as `X-Forwarded-User`.
+    pub fn remove(mut self, header: &str) -> Self {
+        self.own.push(header.to_owned());
+        self
+    }
+
+    /// The fix, or why it cannot mean what it says.
+    pub fn build(self) -> Result<ProxyFix, Error> {
+        let policy = self.policy.build()?;
+        let own = self.own.iter().map(String::as_str).chain(policy.single_headers());
+        let own = own.map(own_header).collect::<Result<_, _>>()?;
+        Ok(ProxyFix { inner: Arc::new(Inner { policy, own, absolute: self.absolute }) })
+    }
+
+    fn map(self, change: impl FnOnce(PolicyBuilder) -> PolicyBuilder) -> Self {
+        Self { policy: change(self.policy), ..self }
+    }
+}
