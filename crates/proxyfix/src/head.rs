@@ -70,14 +70,16 @@ impl Judge<'_> {
 
 /// Says once, and loudly, that the peer is missing: no header has any effect then.
 fn report_unknown_peer() {
+    const MESSAGE: &str = "a request came without its peer, so that no forwarding header is believed; insert a \
+        proxyfix::Peer into the extensions of each request, or, with axum, serve \
+        into_make_service_with_connect_info::<SocketAddr>() through proxyfix-axum (said once)";
     static REPORTED: Once = Once::new();
     REPORTED.call_once(|| {
-        tracing::error!(
-            event = "fwd.no_peer",
-            "a request came without its peer, so that no forwarding header is believed; insert a \
-             proxyfix::Peer into the extensions of each request, or, with axum, serve \
-             into_make_service_with_connect_info::<SocketAddr>() through proxyfix-axum (said once)"
-        );
+        tracing::error!(event = "fwd.no_peer", "{MESSAGE}");
+        if !tracing::dispatcher::has_been_set() {
+            // Nobody collects events, and this must not pass in silence.
+            eprintln!("proxyfix: {MESSAGE}");
+        }
     });
 }
 
@@ -98,37 +100,62 @@ pub(crate) fn set_mount(parts: &mut Parts, mount: Mount) {
     parts.extensions.insert(mount);
 }
 
+/// What one place says of the host.
+enum Said {
+    Nothing,
+    /// Something that is no host.
+    Junk,
+    Host(HostAndPort),
+}
+
+impl Said {
+    fn read(text: &[u8]) -> Self {
+        Host::with_port(text).map_or(Self::Junk, Self::Host)
+    }
+
+    fn host(&self) -> Option<&HostAndPort> {
+        match self {
+            Self::Host(host) => Some(host),
+            Self::Nothing | Self::Junk => None,
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
 /// The hosts that a request names, before anything is believed.
 struct Named {
-    /// In the target; `Some(None)` where it is not well-formed.
-    authority: Option<Option<HostAndPort>>,
-    /// In the `Host` header, likewise.
-    host: Option<Option<HostAndPort>>,
+    /// In the target.
+    authority: Said,
+    /// In the `Host` header.
+    host: Said,
     /// The one that counts, if any.
     effective: Option<HostAndPort>,
 }
 
 impl Named {
     fn read(parts: &Parts) -> Self {
-        let authority = uri::authority(parts).map(|it| Host::with_port(it.as_str().as_bytes()).ok());
+        let authority = uri::authority(parts).map_or(Said::Nothing, |it| Said::read(it.as_str().as_bytes()));
         let mut lines = parts.headers.get_all(HOST).iter();
-        let host = match (lines.next(), lines.next()) {
-            (None, _) => None,
-            (Some(line), None) => Some(Host::with_port(line.as_bytes()).ok()),
+        let (host, several) = match (lines.next(), lines.next()) {
+            (None, _) => (Said::Nothing, false),
+            (Some(line), None) => (Said::read(line.as_bytes()), false),
             // Two lines are never a host, not even two equal ones (RFC 9112 section 3.2).
-            (Some(_), Some(_)) => Some(None),
+            (Some(_), Some(_)) => (Said::Junk, true),
         };
-        let several = parts.headers.get_all(HOST).iter().nth(1).is_some();
         let effective = match (&authority, &host) {
             _ if several => None,
+            (Said::Nothing, host) => host.host(),
             // HTTP/2 has one authority in two places; where they differ nobody can say which
             // (RFC 9113 section 8.3.1). In HTTP/1 the target counts (RFC 9112 section 3.2.2).
-            (Some(authority), Some(host)) if parts.version >= Version::HTTP_2 => {
-                authority.clone().filter(|it| host.as_ref().is_some_and(|host| same(it, host)))
+            (authority, host) if parts.version >= Version::HTTP_2 && !host.is_nothing() => {
+                authority.host().zip(host.host()).filter(|(a, b)| same(a, b)).map(|(a, _)| a)
             }
-            (Some(authority), _) => authority.clone(),
-            (None, host) => host.clone().flatten(),
+            (authority, _) => authority.host(),
         };
+        let effective = effective.cloned();
         Self { authority, host, effective }
     }
 
@@ -136,20 +163,17 @@ impl Named {
     /// its bytes.
     fn write(self, parts: &mut Parts, origin: &Origin, absolute: bool) {
         let Some(host) = origin.host() else {
-            if self.host.is_some() {
-                parts.headers.remove(HOST);
-            }
-            if self.authority.is_some() {
+            parts.headers.remove(HOST);
+            if !self.authority.is_nothing() {
                 uri::set_origin(&mut parts.uri, None);
             }
             return;
         };
         let scheme = origin.scheme();
-        let says = |named: &Option<Option<HostAndPort>>| match named {
-            Some(Some((name, port))) => {
+        let says = |said: &Said| {
+            said.host().is_some_and(|(name, port)| {
                 name == host && port.filter(|port| *port != scheme.default_port()) == origin.port()
-            }
-            _ => false,
+            })
         };
         let text = || match origin.port() {
             Some(port) => format!("{host}:{port}"),
@@ -163,8 +187,8 @@ impl Named {
                 parts.headers.insert(HOST, value);
             }
         }
-        let wants_authority =
-            self.authority.is_some() || (absolute && uri::has_path(parts) && parts.uri.authority().is_none());
+        let wants_authority = !self.authority.is_nothing()
+            || (absolute && uri::has_path(parts) && parts.uri.authority().is_none());
         let same_scheme = parts.uri.scheme_str() == Some(scheme.as_str());
         if wants_authority && !(says(&self.authority) && same_scheme) {
             if let Ok(authority) = Authority::try_from(text()) {

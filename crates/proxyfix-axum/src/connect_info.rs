@@ -1,0 +1,96 @@
+//! `ConnectInfo` in, `ConnectInfo` out: the peer for the fixes, the client for the handlers.
+
+use std::net::SocketAddr;
+
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::{Connected, MockConnectInfo};
+use axum::serve::IncomingStream;
+use http::request::Parts;
+use proxyfix::{Fix, Origin, Peer};
+
+/// Connection information for any listener of axum, unix sockets included.
+///
+/// `into_make_service_with_connect_info::<SocketAddr>()` is enough for TCP. A unix listener has no
+/// address to give; this type says what is known of either.
+///
+/// ```no_run
+/// # #[cfg(unix)]
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, routing::get};
+/// use proxyfix::{ProxyFix, TrustedProxies};
+/// use proxyfix_axum::{ClientIp, ConnectedPeer, wrap};
+///
+/// let app = Router::new().route("/", get(|ClientIp(ip): ClientIp| async move { ip.to_string() }));
+/// let app = wrap(app, ProxyFix::new("unix".parse::<TrustedProxies>()?));
+///
+/// let listener = tokio::net::UnixListener::bind("/run/app/http.sock")?;
+/// axum::serve(listener, app.into_make_service_with_connect_info::<ConnectedPeer>()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectedPeer(pub Peer);
+
+impl Connected<IncomingStream<'_, tokio::net::TcpListener>> for ConnectedPeer {
+    fn connect_info(stream: IncomingStream<'_, tokio::net::TcpListener>) -> Self {
+        Self(Peer::from(*stream.remote_addr()))
+    }
+}
+
+#[cfg(unix)]
+impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for ConnectedPeer {
+    fn connect_info(_: IncomingStream<'_, tokio::net::UnixListener>) -> Self {
+        Self(Peer::local())
+    }
+}
+
+/// Applies a fix between axum's `ConnectInfo` and axum's handlers; [`wrap`](crate::wrap) does this
+/// for you.
+///
+/// Before the fix, the [`Peer`] is taken from `ConnectInfo<SocketAddr>`, `ConnectInfo<ConnectedPeer>`
+/// or `MockConnectInfo<SocketAddr>`, whichever is there first. After it, `ConnectInfo<SocketAddr>` is
+/// the client, so that code which reads it needs no change:
+///
+/// | origin | `ConnectInfo<SocketAddr>` afterwards |
+/// | --- | --- |
+/// | the client is the peer | as it was |
+/// | another client was found | its address, and its port or 0 |
+/// | incomplete: nobody knows the client | withheld, so that the proxy is not taken for it |
+///
+/// The [`Peer`] in the extensions is never changed, so that a second application finds it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectInfoFix<F>(pub F);
+
+impl<F: Fix> Fix for ConnectInfoFix<F> {
+    fn fix(&self, parts: &mut Parts) {
+        if parts.extensions.get::<Peer>().is_none() {
+            if let Some(peer) = connected_peer(parts) {
+                parts.extensions.insert(peer);
+            }
+        }
+        self.0.fix(parts);
+        let Some(origin) = parts.extensions.get::<Origin>() else { return };
+        let (peer, client) = (origin.peer(), origin.client());
+        match client.map(|ip| SocketAddr::new(ip, origin.client_port().unwrap_or(0))) {
+            Some(client) if peer == Peer::from(client) => {}
+            Some(client) => {
+                parts.extensions.insert(ConnectInfo(client));
+            }
+            None => {
+                parts.extensions.remove::<ConnectInfo<SocketAddr>>();
+                parts.extensions.remove::<MockConnectInfo<SocketAddr>>();
+            }
+        }
+    }
+}
+
+fn connected_peer(parts: &Parts) -> Option<Peer> {
+    let extensions = &parts.extensions;
+    if let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<SocketAddr>>() {
+        return Some(Peer::from(*address));
+    }
+    if let Some(ConnectInfo(ConnectedPeer(peer))) = extensions.get::<ConnectInfo<ConnectedPeer>>() {
+        return Some(*peer);
+    }
+    extensions.get::<MockConnectInfo<SocketAddr>>().map(|MockConnectInfo(address)| Peer::from(*address))
+}

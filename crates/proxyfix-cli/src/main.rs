@@ -1,0 +1,2 @@
+//! The command `proxyfix`.
+fn main() {}

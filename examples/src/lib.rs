@@ -1,0 +1,1 @@
+//! Runnable programs, one a deployment: see the files beside this folder.

@@ -1,0 +1,1 @@
+//! What the journeys in this package share. Each test file stands alone.
