@@ -205,9 +205,21 @@ impl Origin {
     }
 }
 
-/// One sentence that says who the client is and why, for people.
+/// One sentence that says who the client is and why, and what was not taken, for people.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.explain_client(f)?;
+        for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
+            if let Outcome::Refused(refusal) = self.outcome(field) {
+                write!(f, "; {} is not taken: {refusal}", field.as_str())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Origin {
+    fn explain_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (peer, hop) = (Bare(self.peer), Bare(self.last_verified));
         match self.ending {
             Ending::ClientFound => {
@@ -238,17 +250,14 @@ impl fmt::Display for Origin {
             Ending::Malformed => self.incomplete(f, "something that is no address"),
             Ending::Opaque => self.incomplete(f, "a placeholder instead of an address"),
             Ending::Empty => self.incomplete(f, "an empty entry"),
-            Ending::TooFew => write!(
-                f,
+            Ending::TooFew => f.write_str(
                 "the client is unknown: the chain has fewer entries than declared; the request did not come through all of the proxies, or the count is too high"
             ),
             Ending::Unroutable => self.incomplete(f, "an address that no remote client can have"),
             Ending::TooLong => self.incomplete(f, "more than an address or a chain can hold"),
         }
     }
-}
 
-impl Origin {
     fn incomplete(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
         let hop = Bare(self.last_verified);
         write!(

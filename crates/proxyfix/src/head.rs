@@ -31,13 +31,14 @@ pub(crate) struct Judge<'a> {
 impl Judge<'_> {
     pub(crate) fn apply(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
         let earlier = parts.extensions.remove::<Origin>();
-        let peer = match &earlier {
-            Some(earlier) => earlier.peer(),
-            None => parts.extensions.get::<Peer>().copied().unwrap_or_default(),
+        let peer = match (&earlier, parts.extensions.get::<Peer>()) {
+            (Some(earlier), _) => earlier.peer(),
+            (None, Some(peer)) => *peer,
+            (None, None) => {
+                report_missing_peer();
+                Peer::unknown()
+            }
         };
-        if peer.is_unknown() {
-            report_unknown_peer();
-        }
         let mount = parts.extensions.get::<Mount>();
         let named = Named::read(parts);
         let received = Received {
@@ -69,7 +70,7 @@ impl Judge<'_> {
 }
 
 /// Says once, and loudly, that the peer is missing: no header has any effect then.
-fn report_unknown_peer() {
+fn report_missing_peer() {
     const MESSAGE: &str = "a request came without its peer, so that no forwarding header is believed; insert a \
         proxyfix::Peer into the extensions of each request, or, with axum, serve \
         into_make_service_with_connect_info::<SocketAddr>() through proxyfix-axum (said once)";

@@ -153,29 +153,34 @@ impl ProxyFixBuilder {
         self.map(|policy| policy.field(Field::Prefix))
     }
 
+    /// Takes the n-th value of `field` from the right; 0 does not read it.
+    pub fn count(self, field: Field, count: u8) -> Self {
+        self.map(|policy| policy.count(field, count))
+    }
+
     /// The number of proxies that add to `X-Forwarded-For`; 0 does not read it.
     pub fn x_for(self, count: u8) -> Self {
-        self.map(|policy| policy.count(Field::For, count))
+        self.count(Field::For, count)
     }
 
     /// The number of proxies that add to `X-Forwarded-Proto`; 0 does not read it.
     pub fn x_proto(self, count: u8) -> Self {
-        self.map(|policy| policy.count(Field::Proto, count))
+        self.count(Field::Proto, count)
     }
 
     /// The number of proxies that add to `X-Forwarded-Host`; 0 does not read it.
     pub fn x_host(self, count: u8) -> Self {
-        self.map(|policy| policy.count(Field::Host, count))
+        self.count(Field::Host, count)
     }
 
     /// The number of proxies that add to `X-Forwarded-Port`; 0 does not read it.
     pub fn x_port(self, count: u8) -> Self {
-        self.map(|policy| policy.count(Field::Port, count))
+        self.count(Field::Port, count)
     }
 
     /// The number of proxies that add to `X-Forwarded-Prefix`; 0 does not read it.
     pub fn x_prefix(self, count: u8) -> Self {
-        self.map(|policy| policy.count(Field::Prefix, count))
+        self.count(Field::Prefix, count)
     }
 
     /// Makes the `Uri` of each request absolute: the URL that the client asked for, without the

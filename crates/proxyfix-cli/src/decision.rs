@@ -1,0 +1,148 @@
+//! One decision, as JSON.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::request::Parts;
+use proxyfix::{Fix, Mount, Origin, Peer, ProxyFix, Step, TrustedProxies};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// The id of a case, which may be null.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Id<'a>(#[serde(borrow)] Option<&'a RawValue>);
+
+/// What became of a request.
+#[derive(Serialize)]
+pub(crate) struct Decision<'a> {
+    /// In a stream only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<Id<'a>>,
+    origin: OriginOut<'a>,
+    request: RequestOut<'a>,
+    mount: &'a str,
+    status: Option<u16>,
+    steps: Steps<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct OriginOut<'a> {
+    client: Option<IpAddr>,
+    client_port: Option<u16>,
+    complete: bool,
+    ending: &'static str,
+    last_verified: Hop,
+    scheme: &'static str,
+    host: Option<&'a str>,
+    port: Option<u16>,
+    prefix: &'a str,
+}
+
+#[derive(Serialize)]
+struct RequestOut<'a> {
+    target: String,
+    headers: HeadersOut<'a>,
+}
+
+impl<'a> Decision<'a> {
+    /// `order` is the names of the received headers, whose order the remaining ones keep.
+    pub(crate) fn new(
+        parts: &'a Parts,
+        origin: &'a Origin,
+        status: Option<u16>,
+        steps: &'a [Step],
+        order: &'a [http::HeaderName],
+    ) -> Self {
+        let mount = parts.extensions.get::<Mount>().map_or("", |mount| mount.prefix().as_str());
+        Self {
+            id: None,
+            origin: OriginOut {
+                client: origin.client(),
+                client_port: origin.client_port(),
+                complete: origin.is_complete(),
+                ending: origin.ending().as_str(),
+                last_verified: Hop(origin.last_verified()),
+                scheme: origin.scheme().as_str(),
+                host: origin.host().map(proxyfix::Host::as_str),
+                port: origin.port().map(proxyfix::Port::get),
+                prefix: mount,
+            },
+            request: RequestOut {
+                target: parts.uri.to_string(),
+                headers: HeadersOut { headers: &parts.headers, order },
+            },
+            mount,
+            status,
+            steps: Steps(steps),
+            reason: None,
+        }
+    }
+}
+
+/// The origin that the fixes recorded, or the connection's own where none of them judges.
+pub(crate) fn origin_of(parts: &Parts) -> Cow<'_, Origin> {
+    if let Some(origin) = parts.extensions.get::<Origin>() {
+        return Cow::Borrowed(origin);
+    }
+    let mut connection = parts.clone();
+    ProxyFix::new(TrustedProxies::none()).fix(&mut connection);
+    Cow::Owned(connection.extensions.remove::<Origin>().expect("ProxyFix records an origin"))
+}
+
+/// A hop by its address, `"unix"` or null.
+struct Hop(Peer);
+
+impl Serialize for Hop {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.ip() {
+            Some(ip) => ip.serialize(serializer),
+            None if self.0.is_local() => serializer.serialize_str("unix"),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+struct Steps<'a>(&'a [Step]);
+
+impl Serialize for Steps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct StepOut {
+            hop: Hop,
+            verdict: &'static str,
+        }
+        serializer.collect_seq(
+            self.0.iter().map(|step| StepOut { hop: Hop(step.hop), verdict: step.verdict.as_str() }),
+        )
+    }
+}
+
+/// Pairs of name and value; octets as ISO-8859-1. In the order of the received headers, new ones last.
+struct HeadersOut<'a> {
+    headers: &'a HeaderMap,
+    order: &'a [http::HeaderName],
+}
+
+impl Serialize for HeadersOut<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let received =
+            self.order.iter().enumerate().filter(|(index, name)| !self.order[..*index].contains(name));
+        let received = received.map(|(_, name)| name);
+        let new = self.headers.keys().filter(|name| !self.order.contains(name));
+        serializer.collect_seq(received.chain(new).flat_map(|name| {
+            self.headers.get_all(name).into_iter().map(move |value| (name.as_str(), latin1(value.as_bytes())))
+        }))
+    }
+}
+
+/// Octets as ISO-8859-1: each is one character.
+pub(crate) fn latin1(octets: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(octets) {
+        Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+        _ => Cow::Owned(octets.iter().copied().map(char::from).collect()),
+    }
+}
