@@ -223,7 +223,9 @@ fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
     for (name, value) in &case.request.headers {
         let header = HeaderName::from_bytes(name.0.as_bytes())
             .map_err(|_| format!("request.headers: {:?} is not a header name", name.0))?;
-        let value = HeaderValue::from_bytes(&value.octets("request.headers")?)
+        // White space around a field value is no part of it (RFC 9112 section 5).
+        let octets = value.octets("request.headers")?;
+        let value = HeaderValue::from_bytes(trim(&octets))
             .map_err(|_| format!("request.headers: the value of {:?} holds control characters", name.0))?;
         parts
             .headers
@@ -232,6 +234,13 @@ fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
         order.push(header);
     }
     Ok((parts, order))
+}
+
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 /// The stacks of the policies seen, by their JSON text.

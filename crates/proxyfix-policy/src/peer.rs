@@ -104,9 +104,11 @@ impl FromStr for Peer {
         if text == "unix" {
             return Ok(Self::local());
         }
+        // A scope id (`fe80::1%eth0`) has no meaning here.
+        let unscoped = text.split_once('%').map_or(text, |(address, _)| address);
         text.parse::<SocketAddr>()
             .map(Self::from)
-            .or_else(|_| text.parse::<IpAddr>().map(Self::from))
+            .or_else(|_| unscoped.parse::<IpAddr>().map(Self::from))
             .map_err(|_| {
                 Error::value(
                     "a peer",
@@ -132,5 +134,31 @@ impl fmt::Display for Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Peer({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn peers_are_read_and_folded() {
+        for (text, expected) in [
+            ("10.0.0.2", "10.0.0.2"),
+            ("10.0.0.2:40000", "10.0.0.2:40000"),
+            ("10.0.0.2:0", "10.0.0.2"),
+            ("[::ffff:10.0.0.2]:40000", "10.0.0.2:40000"),
+            ("2001:DB8::7", "2001:db8::7"),
+            ("[2001:db8::7]:80", "[2001:db8::7]:80"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("unix", "unix"),
+        ] {
+            assert_eq!(text.parse::<Peer>().unwrap().to_string(), expected);
+        }
+        for text in ["", "localhost", "10.0.0", "10.0.0.2:", "unknown", "10.0.0.2/8", "%eth0"] {
+            assert!(text.parse::<Peer>().is_err(), "{text:?}");
+        }
     }
 }

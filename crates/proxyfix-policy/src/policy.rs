@@ -144,7 +144,7 @@ impl Policy {
         let (host, host_port) = host.or(received.host).unzip();
         let (port, port_outcome) = claim.take(trusted, Field::Port, Port::from_bytes);
         let (port, port_outcome) = match port {
-            Some(_) if host.is_none() || matches!(host_outcome, Outcome::Refused(_)) => {
+            Some(_) if host.is_none() || takes_port_along(host_outcome) => {
                 (None, Outcome::Refused(Refusal::WithoutHost))
             }
             port => (port, port_outcome),
@@ -205,6 +205,12 @@ impl Policy {
 }
 
 const FORWARDED: &str = "forwarded";
+
+/// Whether the port belongs to a host that was stated and not taken, rather than to the received one
+/// (threat T127). Too few values state none.
+fn takes_port_along(host: Outcome) -> bool {
+    matches!(host, Outcome::Refused(refusal) if !matches!(refusal, Refusal::TooFew | Refusal::Empty))
+}
 
 impl From<TrustedProxies> for Policy {
     fn from(trusted: TrustedProxies) -> Self {
