@@ -251,7 +251,7 @@ fn show(scene: &Scene, peer: SocketAddr, seen: &Seen) {
         _ => anstyle::AnsiColor::Green,
     };
     anstream::println!("{}", table(&rows));
-    anstream::println!("{}→ {}.{}\n", style.on_default(), seen.reason, anstyle::Reset);
+    anstream::println!("   {}→ {}.{}\n", style.on_default(), seen.reason, anstyle::Reset);
 }
 
 /// What it is, as delivered, as the application sees it.

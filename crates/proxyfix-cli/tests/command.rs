@@ -222,6 +222,25 @@ fn the_demo_plays_its_requests_and_says_why() {
     assert!(!text.contains('\u{1b}'), "no colour where it is piped");
 }
 
+#[test]
+fn the_readme_of_the_workspace_shows_what_the_demo_prints() {
+    // Not there where the crate stands alone, as in the registry.
+    let Ok(readme) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")) else {
+        return;
+    };
+    let shown =
+        readme.split("```text\n").find(|block| block.starts_with("3. ")).expect("the README shows scene 3");
+    let shown = shown.split("```").next().unwrap();
+    let demo = stdout(&["demo"]);
+    for scene in shown.trim().split("\n\n") {
+        // Where 127.0.0.66 is no loopback address, the stranger does not play.
+        assert!(
+            demo.contains(scene) || (scene.contains("127.0.0.66") && demo.contains("not played here")),
+            "{scene}"
+        );
+    }
+}
+
 /// Ended by its id when the test ends.
 struct Running(Child);
 
