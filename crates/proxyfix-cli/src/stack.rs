@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::request::Parts;
 use proxyfix::{
-    CustomProxyFix, Error, Family, Field, Fix, LighttpdCgiRootFix, Origin, Prefix, ProxyFix,
+    CustomProxyFix, Error, Family, Field, Fix, LighttpdCgiRootFix, Origin, Outcome, Prefix, ProxyFix,
     ScriptNameStripper, Step, TrustedProxies,
 };
 use serde::Deserialize;
@@ -247,19 +247,21 @@ impl Stack {
 
     /// Applies the fixes, and collects the steps of the walk that decided.
     pub(crate) fn explain(&self, parts: &mut Parts, steps: &mut Vec<Step>) {
-        let mut walked = Vec::new();
         for fix in &self.fixes {
+            // The first fix that reads a chain decides who the client is.
+            let decided = parts.extensions.get::<Origin>().is_some_and(|origin| {
+                !matches!(origin.outcome(Field::For), Outcome::NotRead | Outcome::Absent)
+            });
+            let mut walked = Vec::new();
             match fix {
                 AnyFix::Proxy(fix) => fix.explain(parts, &mut |step| walked.push(step)),
                 AnyFix::Custom(fix) => fix.explain(parts, &mut |step| walked.push(step)),
                 AnyFix::Stripper(fix) => fix.fix(parts),
                 AnyFix::CgiRoot(fix) => fix.fix(parts),
             }
-            // A walk that found no header decided nothing that an earlier one had not.
-            if steps.is_empty() || walked.len() > 1 {
-                core::mem::swap(steps, &mut walked);
+            if !decided && (steps.is_empty() || walked.len() > 1) {
+                *steps = walked;
             }
-            walked.clear();
         }
     }
 

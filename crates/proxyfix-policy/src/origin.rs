@@ -184,11 +184,14 @@ impl Origin {
         self.prefix = prefix;
     }
 
-    /// Keeps the client of an earlier decision where this one read no chain: a request is judged
-    /// once, and a header that a fix has consumed is absent for the next one. For the layers.
+    /// Merges this decision into an `earlier` one about the same request. For the layers.
+    ///
+    /// A request is judged once: who the client is stays as the first fix that read a chain found it.
+    /// A field that this decision read from a header replaces the earlier one's.
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
-        if self.ending == Ending::HeaderAbsent {
+        let unread = matches!(earlier.outcome(Field::For), Outcome::NotRead | Outcome::Absent);
+        if !unread || self.ending == Ending::HeaderAbsent {
             self.client = earlier.client;
             self.ending = earlier.ending;
             self.last_verified = earlier.last_verified;

@@ -46,22 +46,26 @@ use crate::headers::own_header;
 /// sent it. Each header holds exactly one value; two values, or two lines, are refused, because
 /// nobody can say which of them the proxy wrote.
 ///
-/// # Together with `ProxyFix`
+/// # Several headers, and together with `ProxyFix`
 ///
-/// Where both read headers that are removed from every request
-/// ([`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS)), this fix has to come first. A client that it
-/// found stays found.
+/// One fix reads all that it is told to:
 ///
 /// ```
-/// use proxyfix::{CustomProxyFix, ProxyFix, TrustedProxies};
+/// use proxyfix::{CustomProxyFix, TrustedProxies};
 ///
-/// let cloudflare: TrustedProxies = "173.245.48.0/20, 103.21.244.0/22".parse()?;
-/// let stack = (
-///     CustomProxyFix::builder(cloudflare.clone()).client("CF-Connecting-IP").build()?,
-///     ProxyFix::new(cloudflare),
-/// );
+/// // The file of networks that the provider publishes, one a line.
+/// let published = "173.245.48.0/20\n103.21.244.0/22\n";
+/// let cloudflare = TrustedProxies::from_entries(published.lines())?;
+/// let fix = CustomProxyFix::builder(cloudflare)
+///     .client("CF-Connecting-IP")
+///     .scheme("X-Forwarded-Proto")
+///     .build()?;
 /// # Ok::<(), proxyfix::Error>(())
 /// ```
+///
+/// In a stack, whichever of this fix and `ProxyFix` comes first removes every
+/// [protected](crate::PROTECTED_HEADERS) header, so that the second can read only headers that are
+/// not protected, such as `X-FHost`. The first of them that reads who the client is decides it.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct CustomProxyFix {

@@ -209,3 +209,132 @@ impl ProxyFixBuilder {
         Self { policy: change(self.policy), ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Version};
+    use proxyfix_policy::{Origin, Peer, Scheme};
+
+    use super::*;
+    use crate::CustomProxyFix;
+
+    fn trusted() -> TrustedProxies {
+        "10.0.0.0/8".parse().unwrap()
+    }
+
+    /// The head of a request for `target` from the trusted `10.0.0.2`.
+    fn head(target: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::get(target).extension("10.0.0.2".parse::<Peer>().unwrap());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    /// Applies the fix twice; asserts target and `Host` after each.
+    #[track_caller]
+    fn assert_rewritten(fix: &impl Fix, mut parts: Parts, target: &str, host: Option<&str>) {
+        for _ in 0..2 {
+            fix.fix(&mut parts);
+            let read = parts.headers.get("host").map(|host| host.to_str().unwrap());
+            assert_eq!((parts.uri.to_string().as_str(), read), (target, host));
+        }
+    }
+
+    const FORWARDED: [(&str, &str); 2] =
+        [("x-forwarded-proto", "https"), ("x-forwarded-host", "good.example")];
+
+    #[test]
+    fn the_target_carries_what_it_carried_before() {
+        let fix = ProxyFix::builder(trusted()).host().build().unwrap();
+        let host = Some("good.example");
+        assert_rewritten(&fix, head("/x?y", &FORWARDED), "/x?y", host);
+        assert_rewritten(
+            &fix,
+            head("http://a.internal:8080/x?y", &FORWARDED),
+            "https://good.example/x?y",
+            host,
+        );
+        assert_rewritten(&fix, head("http://a.internal", &FORWARDED), "https://good.example/", host);
+    }
+
+    #[test]
+    fn the_target_is_absolute_on_request() {
+        let fix = ProxyFix::builder(trusted()).host().absolute_uri().build().unwrap();
+        assert_rewritten(&fix, head("/x?y", &FORWARDED), "https://good.example/x?y", Some("good.example"));
+        assert_rewritten(
+            &fix,
+            head("/x", &[("host", "a.example:8080")]),
+            "http://a.example:8080/x",
+            Some("a.example:8080"),
+        );
+        assert_rewritten(&fix, head("/x", &[]), "/x", None);
+        let mut options = head("*", &FORWARDED);
+        options.method = http::Method::OPTIONS;
+        assert_rewritten(&fix, options, "*", Some("good.example"));
+    }
+
+    #[test]
+    fn a_valid_host_keeps_its_bytes() {
+        let fix = ProxyFix::builder(trusted()).host().build().unwrap();
+        assert_rewritten(&fix, head("/", &[("host", "Good.Example.:80")]), "/", Some("Good.Example.:80"));
+    }
+
+    #[test]
+    fn http2_has_one_authority_in_two_places() {
+        let fix = ProxyFix::new(trusted());
+        let http2 = |host: &[(&str, &str)]| {
+            let mut parts = head("http://good.example/x", host);
+            parts.version = Version::HTTP_2;
+            parts
+        };
+        assert_rewritten(&fix, http2(&[]), "http://good.example/x", Some("good.example"));
+        assert_rewritten(
+            &fix,
+            http2(&[("host", "GOOD.example:80")]),
+            "http://good.example/x",
+            Some("GOOD.example:80"),
+        );
+        assert_rewritten(&fix, http2(&[("host", "evil.example")]), "/x", None);
+    }
+
+    #[test]
+    fn t85_the_scheme_of_the_target_is_not_believed() {
+        let fix = ProxyFix::new(trusted());
+        assert_rewritten(
+            &fix,
+            head("https://good.example/", &[]),
+            "http://good.example/",
+            Some("good.example"),
+        );
+        let mut tls = head("/", &[]);
+        tls.extensions.insert(Scheme::Https);
+        fix.fix(&mut tls);
+        assert_eq!(tls.extensions.get::<Origin>().unwrap().scheme(), Scheme::Https);
+    }
+
+    #[test]
+    fn the_first_fix_that_reads_a_chain_decides_who_the_client_is() {
+        let custom = CustomProxyFix::builder(trusted()).client("X-My-Client").build().unwrap();
+        let stack = (ProxyFix::new(trusted()), custom);
+        let headers = [("x-my-client", "203.0.113.9"), ("x-forwarded-for", "198.51.100.7")];
+        let client = |headers: &[(&str, &str)]| {
+            let mut parts = head("/", headers);
+            stack.fix(&mut parts);
+            assert!(parts.headers.is_empty());
+            parts.extensions.get::<Origin>().unwrap().client().unwrap().to_string()
+        };
+        assert_eq!(client(&headers), "198.51.100.7");
+        // Where the first finds no header, the second decides.
+        assert_eq!(client(&headers[..1]), "203.0.113.9");
+    }
+
+    #[test]
+    fn own_headers_are_removed() {
+        let fix = ProxyFix::builder(trusted()).remove("X-Forwarded-User").build().unwrap();
+        let mut parts = head("/", &[("x_forwarded_user", "admin"), ("x-request-id", "7")]);
+        fix.fix(&mut parts);
+        assert_eq!(parts.headers.len(), 1);
+        assert!(ProxyFix::builder(trusted()).remove("Host").build().is_err());
+    }
+}
