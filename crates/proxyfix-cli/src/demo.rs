@@ -7,7 +7,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::extract::Request;
-use comfy_table::{ContentArrangement, Table, presets};
 use http::HeaderMap;
 use http::request::Parts;
 use proxyfix::{Fix, LighttpdCgiRootFix, Mount, ProxyFix, TrustedProxies};
@@ -15,6 +14,8 @@ use proxyfix_axum::wrap;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
+
+use crate::text::{table, url};
 
 /// Where the proxy of the demonstration connects from.
 const PROXY: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -198,7 +199,7 @@ async fn tell(proxyfix_axum::Origin(origin): proxyfix_axum::Origin, request: Req
             Some(ip) => format!("{ip}, speaking for itself"),
             None => "unknown".to_owned(),
         },
-        url: crate::explain::url(&parts, &origin),
+        url: url(&parts, &origin),
         path: parts.uri.path().to_owned(),
         mount: origin.prefix().to_string(),
         headers: header_lines(&parts.headers),
@@ -252,13 +253,4 @@ fn show(scene: &Scene, peer: SocketAddr, seen: &Seen) {
     };
     anstream::println!("{}", table(&rows));
     anstream::println!("   {}→ {}.{}\n", style.on_default(), seen.reason, anstyle::Reset);
-}
-
-/// What it is, as delivered, as the application sees it.
-pub(crate) fn table(rows: &[[String; 3]]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["", "as delivered", "as the application sees it"]);
-    table.add_rows(rows);
-    table.lines().map(|line| format!("   {}", line.trim_end())).collect::<Vec<_>>().join("\n")
 }

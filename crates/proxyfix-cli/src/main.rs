@@ -7,13 +7,15 @@
 //! | know why one request is decided as it is | `explain` | `explain.rs` |
 //! | replay an access log under a new policy | `explain --jsonl` | `jsonl.rs` |
 //!
-//! All of them build their fixes in `stack.rs` and describe a decision in `decision.rs`.
+//! All of them build their fixes in `stack.rs` and describe a decision in `decision.rs`
+//! (JSON) and `text.rs` (people).
 
 mod decision;
 mod demo;
 mod explain;
 mod jsonl;
 mod stack;
+mod text;
 mod whoami;
 
 use std::process::ExitCode;

@@ -10,8 +10,8 @@ use proxyfix_axum::ConnectedPeer;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::decision::{Decision, origin_of};
-use crate::explain::explained;
 use crate::stack::{PolicyArgs, Stack};
+use crate::text::describe;
 
 /// Flags of `whoami`.
 #[derive(Debug, clap::Args)]
@@ -49,20 +49,19 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 fn answer(stack: &Stack, peer: proxyfix::Peer, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     parts.extensions.insert(peer);
-    let json = wants_json(&parts);
-    let (content_type, body, status) = if json {
-        let order: Vec<HeaderName> = parts.headers.keys().cloned().collect();
-        let mut steps = Vec::new();
-        stack.explain(&mut parts, &mut steps);
-        let origin = origin_of(&parts);
-        let status = stack.rejects(&origin);
+    let received = parts.clone();
+    let mut steps = Vec::new();
+    stack.explain(&mut parts, &mut steps);
+    let origin = origin_of(&parts);
+    let status = stack.rejects(&origin);
+    let (content_type, body) = if wants_json(&received) {
+        let order: Vec<HeaderName> = received.headers.keys().cloned().collect();
         let mut decision = Decision::new(&parts, &origin, status, &steps, &order);
         decision.reason = Some(origin.to_string());
-        let body = serde_json::to_string_pretty(&decision).unwrap_or_default() + "\n";
-        ("application/json", body, status)
+        ("application/json", serde_json::to_string_pretty(&decision).unwrap_or_default() + "\n")
     } else {
-        let (text, status) = explained(stack, &mut parts);
-        ("text/plain; charset=utf-8", anstream::adapter::strip_str(&text).to_string(), status)
+        let text = describe(&received, &parts, &origin, &steps, status);
+        ("text/plain; charset=utf-8", anstream::adapter::strip_str(&text).to_string())
     };
     let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
     let headers = [

@@ -1,0 +1,88 @@
+//! Decisions as people read them.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use http::HeaderName;
+use http::request::Parts;
+use proxyfix::{Mount, Origin, Step, Verdict};
+
+/// The whole story of one request, for people.
+pub(crate) fn describe(
+    before: &Parts,
+    after: &Parts,
+    origin: &Origin,
+    steps: &[Step],
+    status: Option<u16>,
+) -> String {
+    let mut lines = vec![heading("The walk, from the peer leftward")];
+    for (index, step) in steps.iter().enumerate() {
+        let hop = if step.hop.is_unknown() { "?".to_owned() } else { step.hop.to_string() };
+        lines.push(format!("  {}  {hop:<40} {}", index + 1, colour(step.verdict)));
+    }
+    lines.push(String::new());
+    lines.push(heading("The origin"));
+    let client = origin.client().map_or("unknown".to_owned(), |ip| ip.to_string());
+    let complete = if origin.is_complete() { "" } else { " (not complete)" };
+    lines.push(format!("  client         {client}{complete}"));
+    lines.push(format!("  last verified  {}", origin.last_verified()));
+    lines.push(format!("  ending         {}", origin.ending()));
+    lines.push(format!("  url            {}", url(after, origin)));
+    lines.push(format!("  {}{origin}.{}", anstyle::Style::new().bold(), anstyle::Reset));
+    lines.push(String::new());
+    if let Some(status) = status {
+        lines.push(format!("The policy answers {status}; the application is not called."));
+    } else {
+        lines.push(heading("The request, before and after"));
+        lines.push(table(&before_and_after(before, after)));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The URL that the client asked for, as far as it is known.
+pub(crate) fn url(parts: &Parts, origin: &Origin) -> String {
+    let host = origin.host().map_or("(no host)", proxyfix::Host::as_str);
+    let port = origin.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mount = parts.extensions.get::<Mount>().cloned().unwrap_or_default();
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}://{host}{port}{}{query}", origin.scheme(), mount.join(parts.uri.path()))
+}
+
+fn before_and_after(before: &Parts, after: &Parts) -> Vec<[String; 3]> {
+    let target = |parts: &Parts| format!("{} {}", parts.method, parts.uri);
+    let mount = |parts: &Parts| parts.extensions.get::<Mount>().map_or("", Mount::script_name).to_owned();
+    let mut rows = vec![["target".to_owned(), target(before), target(after)]];
+    if before.extensions.get::<Mount>().is_some() || !mount(after).is_empty() {
+        rows.push(["mount".to_owned(), mount(before), mount(after)]);
+    }
+    let value = |parts: &Parts, name: &HeaderName| {
+        let values: Vec<String> =
+            parts.headers.get_all(name).iter().map(|it| it.as_bytes().escape_ascii().to_string()).collect();
+        if values.is_empty() { "–".to_owned() } else { values.join("\n") }
+    };
+    let new = after.headers.keys().filter(|name| !before.headers.contains_key(*name));
+    for name in before.headers.keys().chain(new) {
+        rows.push([name.to_string(), value(before, name), value(after, name)]);
+    }
+    rows
+}
+
+fn heading(text: &str) -> String {
+    format!("{}{text}{}", anstyle::Style::new().bold().underline(), anstyle::Reset)
+}
+
+fn colour(verdict: Verdict) -> String {
+    let style = match verdict {
+        Verdict::Trusted | Verdict::Counted => anstyle::AnsiColor::Cyan,
+        Verdict::Client => anstyle::AnsiColor::Green,
+        _ => anstyle::AnsiColor::Red,
+    };
+    format!("{}{verdict}{}", style.on_default(), anstyle::Reset)
+}
+
+/// What it is, as delivered, as the application sees it.
+pub(crate) fn table(rows: &[[String; 3]]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["", "as delivered", "as the application sees it"]);
+    table.add_rows(rows);
+    table.lines().map(|line| format!("   {}", line.trim_end())).collect::<Vec<_>>().join("\n")
+}
