@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::header::HOST;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use proxyfix::{Fix, Mount, Origin, Peer, ProxyFix, Step, TrustedProxies};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -55,7 +56,7 @@ impl<'a> Decision<'a> {
         origin: &'a Origin,
         status: Option<u16>,
         steps: &'a [Step],
-        order: &'a [http::HeaderName],
+        order: &'a [HeaderName],
     ) -> Self {
         let mount = parts.extensions.get::<Mount>().map_or("", |mount| mount.prefix().as_str());
         Self {
@@ -121,19 +122,17 @@ impl Serialize for Steps<'_> {
     }
 }
 
-/// Pairs of name and value; octets as ISO-8859-1. In the order of the received headers, new ones last.
+/// Pairs of name and value; octets as ISO-8859-1. In the order of the received names, each of which
+/// stands once in `order`; a new `host` comes last, and nothing else can be new.
 struct HeadersOut<'a> {
     headers: &'a HeaderMap,
-    order: &'a [http::HeaderName],
+    order: &'a [HeaderName],
 }
 
 impl Serialize for HeadersOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let received =
-            self.order.iter().enumerate().filter(|(index, name)| !self.order[..*index].contains(name));
-        let received = received.map(|(_, name)| name);
-        let new = self.headers.keys().filter(|name| !self.order.contains(name));
-        serializer.collect_seq(received.chain(new).flat_map(|name| {
+        let new = (!self.order.contains(&HOST)).then_some(&HOST);
+        serializer.collect_seq(self.order.iter().chain(new).flat_map(|name| {
             self.headers.get_all(name).into_iter().map(move |value| (name.as_str(), latin1(value.as_bytes())))
         }))
     }

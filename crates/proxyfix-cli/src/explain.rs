@@ -48,8 +48,8 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let stack = args.policy.stack()?;
     let mut parts = head(args)?;
-    let order: Vec<HeaderName> = args.headers.iter().map(|(name, _)| name.clone()).collect();
     let before = parts.clone();
+    let order: Vec<HeaderName> = before.headers.keys().cloned().collect();
     let mut steps = Vec::new();
     stack.explain(&mut parts, &mut steps);
     let origin = origin_of(&parts);

@@ -193,7 +193,7 @@ fn decide(case: &Case<'_>, stacks: &mut Stacks, answer: &mut Vec<u8>) -> Result<
     serde_json::to_writer(answer, &decision).map_err(|error| error.to_string())
 }
 
-/// The head of the request, and the names of its headers in order.
+/// The head of the request, and the names of its headers in order, each once.
 fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     if let Some(method) = &case.request.method {
@@ -227,11 +227,10 @@ fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
         let octets = value.octets("request.headers")?;
         let value = HeaderValue::from_bytes(trim(&octets))
             .map_err(|_| format!("request.headers: the value of {:?} holds control characters", name.0))?;
-        parts
-            .headers
-            .try_append(&header, value)
-            .map_err(|_| "request.headers: too many headers".to_owned())?;
-        order.push(header);
+        if !parts.headers.contains_key(&header) {
+            order.push(header.clone());
+        }
+        parts.headers.try_append(header, value).map_err(|_| "request.headers: too many headers")?;
     }
     Ok((parts, order))
 }

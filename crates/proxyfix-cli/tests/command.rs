@@ -93,7 +93,8 @@ fn a_line_that_is_no_case_is_answered_and_the_stream_goes_on() {
 
 #[test]
 fn answers_come_in_order_and_line_by_line() {
-    let cases: String = (0..5000).map(|id| format!("{{\"id\":{id},\"request\":{{}}}}\n")).collect();
+    let cases: Vec<String> = (0..5000).map(|id| json!({"id": id, "request": {}}).to_string()).collect();
+    let cases = cases.join("\n");
     let ids: Vec<u64> = decisions(&cases).iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
     assert!(ids.iter().copied().eq(0..5000));
 
