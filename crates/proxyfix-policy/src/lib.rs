@@ -45,6 +45,7 @@
 //! ```
 
 #![no_std]
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 extern crate alloc;
 #[cfg(test)]

@@ -18,7 +18,8 @@ use crate::{Peer, TrustedProxies};
 pub enum Ending {
     /// The first hop that is not trusted: the client.
     ClientFound,
-    /// The peer itself is not trusted: it is the client, and no header was believed.
+    /// The peer itself is not trusted: it is the client, and no header was believed. A local socket
+    /// has no address, so that there is no client then.
     PeerUntrusted,
     /// Nobody knows who is connected; no header was believed.
     PeerUnknown,
