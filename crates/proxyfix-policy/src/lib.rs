@@ -16,14 +16,17 @@
 //!
 //! | question | answer | file |
 //! | --- | --- | --- |
-//! | Who is connected? | [`Peer`] | `peer.rs` |
-//! | Who may speak for someone else? | [`TrustedProxies`] | `trust.rs`; the set itself in `networks.rs` |
-//! | Which headers, which fields? | [`Policy`], [`Family`], [`Field`] | `policy.rs`, `claim.rs` |
-//! | What does a header say, from the right? | one list entry, one node | `lexer.rs`, `node.rs` |
-//! | How far is it believed? | [`Walk`], [`Step`], [`Verdict`], [`Ending`] | `walk.rs` |
+//! | Who is connected? IPv4-mapped addresses, scopes | [`Peer`] | `peer.rs` |
+//! | Who may speak for someone else? The text form, its errors, hops | [`TrustedProxies`] | `trust.rs`; the set itself in `networks.rs` |
+//! | Which headers, which fields, which counts? What does not build? | [`Policy`], [`PolicyBuilder`] | `policy.rs` |
+//! | How is a list split: lines, commas, quotes, white space, length? | one entry after the other, from the right | `lexer.rs` |
+//! | What is an entry: ports, brackets, `unknown`, junk? | one node | `node.rs` |
+//! | What is an element of `Forwarded`? | [`Family`], [`Field`] | `claim.rs` |
+//! | How far is the chain believed? Hop limits, loopback clients | [`Walk`], [`Step`], [`Verdict`], [`Ending`] | `walk.rs` |
+//! | Which of several values is taken, which is refused? | [`Policy::decide`], [`Received`] | `decide.rs` |
 //! | What is a host, scheme, port, prefix? | [`Host`], [`Scheme`], [`Port`], [`Prefix`] | one file each |
-//! | So where did the request come from? | [`Origin`], [`Outcome`], [`Refusal`] | `origin.rs` |
-//! | And where is the application mounted? | [`Mount`] | `mount.rs` |
+//! | So where did the request come from, and why? | [`Origin`], [`Outcome`], [`Refusal`] | `origin.rs` |
+//! | And where is the application mounted? Joining and splitting paths | [`Mount`] | `mount.rs` |
 //! | What was wrong with the configuration? | [`Error`] | `error.rs` |
 //!
 //! # Example
@@ -53,6 +56,7 @@ extern crate alloc;
 extern crate std;
 
 mod claim;
+mod decide;
 mod error;
 mod host;
 mod lexer;
@@ -69,13 +73,14 @@ mod trust;
 mod walk;
 
 pub use claim::{Claims, Family, Field};
+pub use decide::Received;
 pub use error::Error;
 pub use host::Host;
 pub use ipnet::IpNet;
 pub use mount::Mount;
 pub use origin::{Origin, Outcome, Refusal};
 pub use peer::Peer;
-pub use policy::{Policy, PolicyBuilder, Received};
+pub use policy::{Policy, PolicyBuilder};
 pub use port::Port;
 pub use prefix::Prefix;
 pub use scheme::Scheme;
