@@ -71,7 +71,7 @@ pub(crate) enum OnIncomplete {
 pub(crate) struct PolicyArgs {
     /// Who is trusted: addresses, networks and the names loopback, private, link-local, unix, separated by
     /// commas.
-    #[arg(long, env = "PROXYFIX_TRUST", value_name = "SET")]
+    #[arg(long, value_name = "SET")]
     trust: Option<String>,
     /// Trusts every peer, whoever it is, for --hops hops: only where nothing but your proxies can connect.
     #[arg(long, conflicts_with = "trust")]
