@@ -1,11 +1,12 @@
 //! One decision, as JSON.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Uri};
 use proxyfix::{Fix, Mount, Origin, Peer, ProxyFix, Step, TrustedProxies};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -45,7 +46,7 @@ struct OriginOut<'a> {
 
 #[derive(Serialize)]
 struct RequestOut<'a> {
-    target: String,
+    target: Shown<&'a Uri>,
     headers: HeadersOut<'a>,
 }
 
@@ -73,7 +74,7 @@ impl<'a> Decision<'a> {
                 prefix: mount,
             },
             request: RequestOut {
-                target: parts.uri.to_string(),
+                target: Shown(&parts.uri),
                 headers: HeadersOut { headers: &parts.headers, order },
             },
             mount,
@@ -92,6 +93,15 @@ pub(crate) fn origin_of(parts: &Parts) -> Cow<'_, Origin> {
     let mut connection = parts.clone();
     ProxyFix::new(TrustedProxies::none()).fix(&mut connection);
     Cow::Owned(connection.extensions.remove::<Origin>().expect("ProxyFix records an origin"))
+}
+
+/// A value by its text.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// A hop by its address, `"unix"` or null.

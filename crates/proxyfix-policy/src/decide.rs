@@ -163,34 +163,20 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
         found.then_some(self.found.depth)
     }
 
-    /// In count mode every hop that the count steps over has to be trusted (threat T09).
-    fn within_trust(&self, count: u8) -> bool {
-        let policy = self.policy;
+    /// In count mode every hop that the count steps over has to be trusted (threat T09), whether or
+    /// not the policy reads who the client is.
+    fn within_trust(&self, count: u8, notation: Notation) -> bool {
         let count = usize::from(count);
-        count <= 1
-            || policy.trusted.trusts_every_peer()
-            || !policy.reads(Field::For)
-            || count <= self.found.trusted_hops
-            || match &policy.sources[Field::For as usize] {
-                // The chain's own hop limit may have ended the walk short of this count.
-                Source::List { header, .. } => {
-                    self.trusted_hops(Notation::XForwarded, self.claims.lines(header), count)
-                }
-                Source::Element(_) => {
-                    self.trusted_hops(Notation::Forwarded, self.claims.lines(FORWARDED), count)
-                }
-                Source::Off | Source::Single { .. } => false,
-            }
-    }
-
-    fn trusted_hops<'a>(
-        &'a self,
-        notation: Notation,
-        lines: impl DoubleEndedIterator<Item = &'a [u8]>,
-        count: usize,
-    ) -> bool {
-        let walk = Walk::new(&self.policy.trusted, self.peer, notation, lines).with_reach(count);
-        walk.finish(&mut |_| {}).1.trusted_hops >= count
+        if count <= 1 || self.policy.trusted.trusts_every_peer() || count <= self.found.trusted_hops {
+            return true;
+        }
+        // The chain's own hop limit may have ended the walk short of this count.
+        let header = match notation {
+            Notation::XForwarded => Field::For.x_forwarded_name(),
+            Notation::Forwarded => FORWARDED,
+        };
+        let walk = Walk::new(&self.policy.trusted, self.peer, notation, self.claims.lines(header));
+        walk.with_reach(count).finish(&mut |_| {}).1.trusted_hops >= count
     }
 
     fn listed<'a, L>(&self, lines: impl Fn() -> L, rule: Rule) -> Result<Option<&'a [u8]>, Refusal>
@@ -203,7 +189,9 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
             return Ok(None);
         }
         let value = match rule {
-            Rule::Count(count) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
+            Rule::Count(count) if !self.within_trust(count, Notation::XForwarded) => {
+                return Err(Refusal::BeyondTrust);
+            }
             Rule::Count(count) => values(lines()).nth(usize::from(count) - 1).ok_or(Refusal::TooFew)?,
             Rule::Aligned => match rest.count() + 1 {
                 1 => nearest,
@@ -229,7 +217,9 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
 
     fn element(&self, field: Field, rule: Rule) -> Result<Option<Value<'_>>, Refusal> {
         let position = match (rule, self.ending) {
-            (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
+            (Rule::Count(count), _) if !self.within_trust(count, Notation::Forwarded) => {
+                return Err(Refusal::BeyondTrust);
+            }
             (Rule::Count(count), _) => usize::from(count),
             (Rule::Aligned, Ending::HeaderAbsent) if self.policy.reads(Field::For) => return Ok(None),
             // Without a chain to choose from, the nearest hop speaks.

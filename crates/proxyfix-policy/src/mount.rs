@@ -38,9 +38,15 @@ use crate::{Error, Prefix};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Mount {
     prefix: Prefix,
-    /// What the gateway said, where that is not a prefix.
-    unfit: Option<String>,
+    /// What the gateway said, where that is not the text of the prefix.
+    script_name: Option<String>,
     nothing_below: bool,
+    /// The prefix is a proxy's word; it does not replace what the gateway said.
+    forwarded: bool,
+    /// The path was split again, which happens once.
+    split: bool,
+    /// The script name was replaced, which happens once.
+    stripped: bool,
 }
 
 impl Mount {
@@ -53,17 +59,9 @@ impl Mount {
     /// (RFC 3875 section 4.1.13). Empty, or beginning with `/`.
     ///
     /// Octets that cannot stand in the path of a URL are escaped, so that the name can be joined
-    /// with the path of the request. A name that already is a prefix is taken as it is.
+    /// with the path of the request.
     pub fn from_script_name(octets: &[u8]) -> Result<Self, Error> {
-        match Prefix::from_bytes(octets) {
-            // A lone slash is no prefix, but joins as one more slash.
-            Ok(_) if octets == b"/" => {
-                return Ok(Self { unfit: Some("/".to_owned()), ..Self::default() });
-            }
-            Ok(prefix) => return Ok(prefix.into()),
-            Err(_) => {}
-        }
-        if octets.first() != Some(&b'/') {
+        if !matches!(octets, [] | [b'/', ..]) {
             return Err(Error::value(
                 "a script name",
                 octets,
@@ -78,10 +76,9 @@ impl Mount {
                 let _ = write!(path, "%{byte:02X}");
             }
         }
-        Ok(match Prefix::from_bytes(path.as_bytes()) {
-            Ok(prefix) => prefix.into(),
-            Err(_) => Self { unfit: Some(path), ..Self::default() },
-        })
+        let prefix = Prefix::from_bytes(path.as_bytes()).unwrap_or_default();
+        let script_name = (path != prefix.as_str()).then_some(path);
+        Ok(Self { prefix, script_name, ..Self::default() })
     }
 
     /// The external prefix, validated: the root where the script name is not one.
@@ -91,7 +88,7 @@ impl Mount {
 
     /// The script name as a URL path, validated or not. For joining; not for the application.
     pub fn script_name(&self) -> &str {
-        self.unfit.as_deref().unwrap_or(self.prefix.as_str())
+        self.script_name.as_deref().unwrap_or(self.prefix.as_str())
     }
 
     /// Whether the request named the mount itself, with nothing below it.
@@ -126,22 +123,51 @@ impl Mount {
     /// | `/app/foo` | nothing | `/app` | `/app` | `/foo` |
     /// | `/application` | `/foo` | `/app` | – | – |
     pub fn split_at(&self, path: &str, root: &Prefix) -> Option<(Self, String)> {
-        let script_name = self.script_name();
-        let script_name = script_name.strip_suffix('/').unwrap_or(script_name);
-        let below = if self.nothing_below && path == "/" { "" } else { path };
-        let joined = format!("{script_name}{below}");
+        let joined = if self.nothing_below && path == "/" {
+            self.script_name().to_owned()
+        } else {
+            let script_name = self.script_name();
+            format!("{}{path}", script_name.strip_suffix('/').unwrap_or(script_name))
+        };
         let rest = joined.strip_prefix(root.as_str())?;
-        let nothing_below = rest.is_empty();
-        if !nothing_below && !rest.starts_with('/') {
+        if !matches!(rest.as_bytes(), [] | [b'/', ..]) {
             return None;
         }
-        let mount = Self::from(root.clone()).with_nothing_below(nothing_below && !root.is_root());
-        let path = if rest == path && mount.script_name() == self.script_name() {
+        let path = if rest == path && root.as_str() == self.script_name() {
             path.to_owned()
         } else {
             format!("/{}", rest.trim_start_matches('/'))
         };
+        let mount = Self {
+            prefix: if self.forwarded { self.prefix.clone() } else { root.clone() },
+            script_name: self.forwarded.then(|| root.as_str().to_owned()),
+            nothing_below: rest.is_empty() && !root.is_root(),
+            split: true,
+            ..*self
+        };
         Some((mount, path))
+    }
+
+    /// Whether the path was [split again](Self::split_at) already, which happens once.
+    pub fn is_split(&self) -> bool {
+        self.split
+    }
+
+    /// Replaces the script name, whatever it was, by `prefix`: once, a second time changes nothing.
+    pub fn strip_to(&mut self, prefix: &Prefix) {
+        if !self.stripped {
+            let nothing_below = self.nothing_below && !prefix.is_root();
+            *self = Self { stripped: true, split: self.split, nothing_below, ..prefix.clone().into() };
+        }
+    }
+
+    /// Publishes the prefix that a proxy says it removed. What a gateway said of the script name is
+    /// kept, for the fix that joins it with the path.
+    pub fn set_forwarded(&mut self, prefix: Prefix) {
+        let script_name = if self.forwarded { self.script_name.take() } else { None };
+        self.script_name = Some(script_name.unwrap_or_else(|| self.script_name().to_owned()));
+        self.prefix = prefix;
+        self.forwarded = true;
     }
 }
 
@@ -194,6 +220,10 @@ mod tests {
         assert_split("/app/foo", None, "/app", Some(("/app", "/foo")));
         assert_split("/app", None, "/app", Some(("/app", "/")));
         assert_split("/app/", Some("/"), "/app", Some(("/app", "/")));
+        // Everything is script name, and it ends in a slash.
+        assert_split("/foo/", None, "", Some(("", "/foo/")));
+        assert_split("/app/", None, "/app", Some(("/app", "/")));
+        assert_split("/", None, "", Some(("", "/")));
     }
 
     #[test]
@@ -223,8 +253,10 @@ mod tests {
         let mount = Mount::from_script_name(b"/a b\xe9%").unwrap();
         assert_eq!((mount.prefix().as_str(), mount.script_name()), ("", "/a%20b%E9%25"));
         assert_eq!(mount.join("/x"), "/x");
-        let mount = Mount::from_script_name("/café".as_bytes()).unwrap();
-        assert_eq!(mount.prefix().as_str(), "/caf%C3%A9");
+        let mount = Mount::from_script_name("/café/".as_bytes()).unwrap();
+        assert_eq!((mount.prefix().as_str(), mount.script_name()), ("/caf%C3%A9", "/caf%C3%A9/"));
+        // Decoded once by the gateway, and not a second time by us.
+        assert_eq!(Mount::from_script_name(b"/caf%C3%A9").unwrap().script_name(), "/caf%25C3%25A9");
         assert!(Mount::from_script_name(b"app").is_err());
     }
 
@@ -233,5 +265,18 @@ mod tests {
         let mount: Mount = "/foo".parse().unwrap();
         assert_eq!(mount.join("/"), "/foo/");
         assert_eq!(mount.with_nothing_below(true).join("/"), "/foo");
+    }
+
+    #[test]
+    fn a_forwarded_prefix_stands_beside_the_script_name_in_either_order() {
+        let prefix: Prefix = "/app".parse().unwrap();
+        let mut before = Mount::from_script_name(b"/users").unwrap();
+        before.set_forwarded(prefix.clone());
+        let (before, path) = before.split_at("/7", &Prefix::root()).unwrap();
+        let (mut after, _) =
+            Mount::from_script_name(b"/users").unwrap().split_at("/7", &Prefix::root()).unwrap();
+        after.set_forwarded(prefix);
+        assert_eq!((before.join(&path).as_str(), path.as_str()), ("/app/users/7", "/users/7"));
+        assert_eq!(after, before);
     }
 }

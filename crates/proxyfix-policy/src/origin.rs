@@ -184,14 +184,29 @@ impl Origin {
         self.prefix = prefix;
     }
 
+    /// How much a decision knows of the client: a chain that was read, a trusted peer that sent none,
+    /// a peer that is not trusted.
+    fn weight(&self) -> u8 {
+        match self.outcome(Field::For) {
+            Outcome::Believed | Outcome::Refused(_) => 2,
+            Outcome::NotRead | Outcome::Absent => u8::from(self.ending.is_from_trusted_peer()),
+        }
+    }
+
+    /// Takes the host back, and its port with it: two places of the request contradict each other.
+    /// For the layers.
+    pub fn withhold_host(&mut self) {
+        self.host = None;
+        self.port = None;
+    }
+
     /// Merges this decision into an `earlier` one about the same request. For the layers.
     ///
     /// A request is judged once: who the client is stays as the first fix that read a chain found it.
     /// A field that this decision read from a header replaces the earlier one's.
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
-        let unread = matches!(earlier.outcome(Field::For), Outcome::NotRead | Outcome::Absent);
-        if !unread || self.ending == Ending::HeaderAbsent {
+        if earlier.weight() >= self.weight() {
             self.client = earlier.client;
             self.ending = earlier.ending;
             self.last_verified = earlier.last_verified;

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::trust::MOST_HOPS;
 use crate::{Error, Family, Field, TrustedProxies};
@@ -176,6 +177,13 @@ impl PolicyBuilder {
                     field.as_str()
                 )));
             }
+            if let (Some(count), Some((header, _))) = (count, &self.singles[field as usize]) {
+                return Err(Error::policy(format!(
+                    "a count of {count} for \"{}\", which is read from {header:?}, a header that has one \
+                     value; state one of them",
+                    field.as_str()
+                )));
+            }
             let rule = count.map_or(Rule::Aligned, Rule::Count);
             sources[field as usize] = match (&self.singles[field as usize], &self.family) {
                 (Some((header, https)), _) => Source::Single { header: header.clone(), https: https.clone() },
@@ -220,28 +228,36 @@ const UNFIT: [&str; 13] = [
     "cookie",
 ];
 
+/// The names under which values reach a policy that were computed, not read: no header can have them.
+const COMPUTED: [&str; 5] = [":for", ":proto", ":host", ":port", ":prefix"];
+
 impl Policy {
     fn check_single_headers(&self) -> Result<(), Error> {
-        let mut seen: alloc::vec::Vec<&str> = alloc::vec::Vec::new();
+        let lists = self.sources.iter().filter_map(|source| match source {
+            Source::List { header, .. } => Some(header.as_str()),
+            _ => None,
+        });
+        let mut seen: Vec<&str> = lists.collect();
         for header in self.single_headers() {
             let refused = |reason| {
                 Err(Error::value("a header that a field can be read from", header.as_bytes(), reason))
             };
             let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^`|~".contains(&byte);
-            // A leading colon marks a value that is computed, not read.
-            let name = header.strip_prefix(':').unwrap_or(header);
-            if name.is_empty() {
+            if COMPUTED.contains(&header) {
+                continue;
+            }
+            if header.is_empty() {
                 return refused("it is empty");
             }
-            if name.contains('_') {
+            if header.contains('_') {
                 return refused(
                     "gateways cannot tell \"_\" from \"-\", so that a client could write it; use \"-\"",
                 );
             }
-            if !name.bytes().all(token) {
+            if !header.bytes().all(token) {
                 return refused("a header name is a token (RFC 9110 section 5.6.2)");
             }
-            if UNFIT.contains(&name) {
+            if UNFIT.contains(&header) {
                 return refused("it routes or frames the request, or belongs to one connection");
             }
             if seen.contains(&header) {

@@ -1,5 +1,6 @@
 //! The head of a request: what it says of itself, and writing the answer back.
 
+use std::io::Write as _;
 use std::sync::Once;
 
 use http::header::HOST;
@@ -50,22 +51,27 @@ impl Judge<'_> {
             prefix: mount.map(Mount::prefix).cloned().unwrap_or_default(),
         };
         let through_gateway = mount.is_some();
-        let claims = HeaderClaims { headers: &parts.headers, computed: self.computed };
+        let judged = earlier.is_some();
+        let claims = HeaderClaims { headers: &parts.headers, judged, computed: self.computed };
         let origin = self.policy.explain(peer, received, &claims, on_step);
-        let origin = match &earlier {
+        let stated_prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
+        let mut origin = match &earlier {
             Some(earlier) => origin.after(earlier),
             None => origin.with_gateway(through_gateway),
         };
+        if named.contradicts_itself(parts, &origin) {
+            origin.withhold_host();
+        }
         tracing::debug!(event = "fwd.decided", %peer, ending = origin.ending().as_str());
 
         sanitize(&mut parts.headers, self.own);
         named.write(parts, &origin, self.absolute);
-        let prefix = origin.prefix().clone();
-        parts.extensions.insert(origin);
-        match parts.extensions.get::<Mount>() {
-            Some(mount) if *mount.prefix() == prefix => {}
-            _ => set_mount(parts, prefix.into()),
+        let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
+        if stated_prefix {
+            mount.set_forwarded(origin.prefix().clone());
         }
+        parts.extensions.insert(mount);
+        parts.extensions.insert(origin);
     }
 }
 
@@ -78,8 +84,9 @@ fn report_missing_peer() {
     REPORTED.call_once(|| {
         tracing::error!(event = "fwd.no_peer", "{MESSAGE}");
         if !tracing::dispatcher::has_been_set() {
-            // Nobody collects events, and this must not pass in silence.
-            eprintln!("proxyfix: {MESSAGE}");
+            // Nobody collects events, and this must not pass in silence; if nobody reads standard
+            // error either, it passes.
+            let _ = writeln!(std::io::stderr(), "proxyfix: {MESSAGE}");
         }
     });
 }
@@ -124,6 +131,14 @@ impl Said {
     fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
+
+    /// Whether this is the same authority as `other`, the default port of `scheme` written or not.
+    fn says(&self, other: Option<&HostAndPort>, scheme: Scheme) -> bool {
+        let plain = |port: &Option<Port>| port.filter(|port| *port != scheme.default_port());
+        self.host()
+            .zip(other)
+            .is_some_and(|((a, a_port), (b, b_port))| a == b && plain(a_port) == plain(b_port))
+    }
 }
 
 /// The hosts that a request names, before anything is believed.
@@ -146,18 +161,25 @@ impl Named {
             // Two lines are never a host, not even two equal ones (RFC 9112 section 3.2).
             (Some(_), Some(_)) => (Said::Junk, true),
         };
+        // The target counts (RFC 9112 section 3.2.2).
         let effective = match (&authority, &host) {
             _ if several => None,
             (Said::Nothing, host) => host.host(),
-            // HTTP/2 has one authority in two places; where they differ nobody can say which
-            // (RFC 9113 section 8.3.1). In HTTP/1 the target counts (RFC 9112 section 3.2.2).
-            (authority, host) if parts.version >= Version::HTTP_2 && !host.is_nothing() => {
-                authority.host().zip(host.host()).filter(|(a, b)| same(a, b)).map(|(a, _)| a)
-            }
             (authority, _) => authority.host(),
         };
         let effective = effective.cloned();
         Self { authority, host, effective }
+    }
+
+    /// Whether the host stands as received and an HTTP/2 request names another one in `Host` than in
+    /// `:authority`: then nobody can say which (RFC 9113 section 8.3.1).
+    fn contradicts_itself(&self, parts: &Parts, origin: &Origin) -> bool {
+        parts.version >= Version::HTTP_2
+            && origin.outcome(Field::Host) != Outcome::Believed
+            && !self.host.is_nothing()
+            && !self.authority.is_nothing()
+            && !(self.host.says(self.effective.as_ref(), origin.scheme())
+                && self.authority.says(self.effective.as_ref(), origin.scheme()))
     }
 
     /// Makes `Host` and the target's authority say what `origin` says; what says it already keeps
@@ -171,11 +193,8 @@ impl Named {
             return;
         };
         let scheme = origin.scheme();
-        let says = |said: &Said| {
-            said.host().is_some_and(|(name, port)| {
-                name == host && port.filter(|port| *port != scheme.default_port()) == origin.port()
-            })
-        };
+        let wanted = (host.clone(), origin.port());
+        let says = |said: &Said| said.says(Some(&wanted), scheme);
         let text = || match origin.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_string(),
@@ -197,13 +216,4 @@ impl Named {
             }
         }
     }
-}
-
-/// Whether two hosts are the same authority; a port that is the default of either scheme may be
-/// left out.
-fn same((a, a_port): &HostAndPort, (b, b_port): &HostAndPort) -> bool {
-    let plain = |port: &Option<Port>| port.filter(|port| ![Port::HTTP, Port::HTTPS].contains(port));
-    a == b
-        && (a_port == b_port
-            || (plain(a_port).is_none() && plain(b_port).is_none() && a_port.is_none() != b_port.is_none()))
 }

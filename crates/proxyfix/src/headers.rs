@@ -74,6 +74,9 @@ fn folds_to(name: &str, protected: &str) -> bool {
 /// The headers of a request, as the policy reads them.
 pub(crate) struct HeaderClaims<'a> {
     pub(crate) headers: &'a HeaderMap,
+    /// Whether the request was judged before: protected headers were removed then, and what bears
+    /// their names now came from inside.
+    pub(crate) judged: bool,
     /// Values that were computed, under names that no header can have.
     pub(crate) computed: &'a [(&'static str, Vec<u8>)],
 }
@@ -81,25 +84,27 @@ pub(crate) struct HeaderClaims<'a> {
 impl Claims for HeaderClaims<'_> {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let computed = self.computed.iter().find(|(computed, _)| *computed == name);
-        let computed = computed.map(|(_, value)| value.as_slice());
+        let hidden = computed.is_some() || (self.judged && is_protected(name, &[]));
         self.headers
-            .get_all(if computed.is_some() { "" } else { name })
+            .get_all(if hidden { "" } else { name })
             .into_iter()
             .map(http::HeaderValue::as_bytes)
-            .chain(computed)
+            .chain(computed.map(|(_, value)| value.as_slice()))
     }
 }
 
-/// A header name that the operator adds to the protected ones.
+/// A header name that the operator adds to the protected ones, folded as those are.
 pub(crate) fn own_header(name: &str) -> Result<HeaderName, Error> {
     /// Removing these would unroute or unframe the request.
     const NEEDED: [&str; 6] =
         ["host", "connection", "content-length", "content-type", "transfer-encoding", "upgrade"];
     let refused = |reason: &str| Err(Error::refused(&format!("{name:?} cannot be removed: {reason}")));
-    match HeaderName::from_bytes(name.as_bytes()) {
-        Err(_) => refused("a header name is a token (RFC 9110 section 5.6.2)"),
-        Ok(name) if NEEDED.contains(&name.as_str()) => refused("it routes or frames the request"),
-        Ok(name) => Ok(name),
+    let fold = |byte: char| if byte.is_ascii_alphanumeric() { byte } else { '-' };
+    let folded: String = name.chars().map(fold).collect();
+    match (HeaderName::from_bytes(name.as_bytes()), HeaderName::from_bytes(folded.as_bytes())) {
+        (Ok(_), Ok(name)) if NEEDED.contains(&name.as_str()) => refused("it routes or frames the request"),
+        (Ok(_), Ok(name)) => Ok(name),
+        _ => refused("a header name is a token (RFC 9110 section 5.6.2)"),
     }
 }
 
@@ -157,7 +162,9 @@ mod tests {
     fn t115_operators_add_their_own() {
         let sent = ["X-Forwarded-User", "x_forwarded_user", "x-ssl-client-verify"];
         assert_eq!(remaining(&sent, &["X-Forwarded-User"]), ["x-ssl-client-verify"]);
+        assert_eq!(remaining(&["X-Auth-User"], &["X_Auth_User"]), [""; 0]);
         assert!(own_header("Host").is_err());
+        assert!(own_header("Content_Length").is_err());
         assert!(own_header("a b").is_err());
     }
 }

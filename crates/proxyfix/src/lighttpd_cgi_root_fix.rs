@@ -67,12 +67,13 @@ impl Fix for LighttpdCgiRootFix {
         if !mount_may_change(parts) || !uri::has_path(parts) {
             return;
         }
-        let split = parts.extensions.get::<Mount>().and_then(|it| it.split_at(parts.uri.path(), &self.root));
+        let mount = parts.extensions.get::<Mount>().filter(|mount| !mount.is_split());
+        let split = mount.and_then(|mount| mount.split_at(parts.uri.path(), &self.root));
         if let Some((mount, path)) = split {
-            if path != parts.uri.path() {
-                uri::set_path(parts, &path);
+            // A path that is too long to be joined stays, and the mount with it.
+            if path == parts.uri.path() || uri::set_path(parts, &path) {
+                set_mount(parts, mount);
             }
-            set_mount(parts, mount);
         }
     }
 }

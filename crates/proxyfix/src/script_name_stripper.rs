@@ -60,9 +60,9 @@ impl ScriptNameStripper {
 impl Fix for ScriptNameStripper {
     fn fix(&self, parts: &mut Parts) {
         if mount_may_change(parts) {
-            let below = parts.extensions.get::<Mount>().is_some_and(Mount::nothing_below);
-            let nothing_below = below && !self.prefix.is_root();
-            set_mount(parts, Mount::from(self.prefix.clone()).with_nothing_below(nothing_below));
+            let mut mount = parts.extensions.get::<Mount>().cloned().unwrap_or_default();
+            mount.strip_to(&self.prefix);
+            set_mount(parts, mount);
         }
     }
 }

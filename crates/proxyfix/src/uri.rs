@@ -5,27 +5,38 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Method, uri};
 use proxyfix_policy::Scheme;
 
-/// Whether the target names a path: not `*`, and not the authority of a `CONNECT` (RFC 9112
-/// sections 3.2.3 and 3.2.4), which are left alone.
-pub(crate) fn has_path(parts: &Parts) -> bool {
-    parts.method != Method::CONNECT && parts.uri.path().starts_with('/')
+/// Whether the target is the authority of a tunnel, which names no host of ours (RFC 9112
+/// section 3.2.3). The `CONNECT` of HTTP/2 that names a URL (RFC 8441) is a request like others.
+fn is_tunnel(parts: &Parts) -> bool {
+    parts.method == Method::CONNECT && parts.uri.scheme().is_none()
 }
 
-/// The authority that the target carries; that of a `CONNECT` names a tunnel, not a host.
+/// Whether the target names a path: not the `*` of `OPTIONS` (RFC 9112 section 3.2.4), not a tunnel.
+pub(crate) fn has_path(parts: &Parts) -> bool {
+    !is_tunnel(parts) && parts.uri.path().starts_with('/')
+}
+
+/// The authority that the target carries, but for a tunnel's.
 pub(crate) fn authority(parts: &Parts) -> Option<&Authority> {
-    parts.uri.authority().filter(|_| parts.method != Method::CONNECT)
+    parts.uri.authority().filter(|_| !is_tunnel(parts))
 }
 
 /// Replaces the path and keeps the query. `path` has to begin with `/`.
 ///
-/// A path that is no URL path leaves the target as it was.
-pub(crate) fn set_path(parts: &mut Parts, path: &str) {
+/// A path that no target can hold leaves the target as it was, and answers false.
+pub(crate) fn set_path(parts: &mut Parts, path: &str) -> bool {
+    /// Bytes that `http` admits; older versions of it did not look.
+    const LONGEST_TARGET: usize = u16::MAX as usize - 1;
     let text = match parts.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    if let Ok(path) = PathAndQuery::try_from(text) {
-        edit(&mut parts.uri, |uri| uri.path_and_query = Some(path));
+    if text.len() > LONGEST_TARGET {
+        return false;
+    }
+    match PathAndQuery::try_from(text) {
+        Ok(path) => edit(&mut parts.uri, |uri| uri.path_and_query = Some(path)),
+        Err(_) => false,
     }
 }
 
@@ -43,10 +54,8 @@ pub(crate) fn set_origin(uri: &mut Uri, origin: Option<(Scheme, Authority)>) {
     });
 }
 
-fn edit(uri: &mut Uri, change: impl FnOnce(&mut uri::Parts)) {
+fn edit(uri: &mut Uri, change: impl FnOnce(&mut uri::Parts)) -> bool {
     let mut parts = uri.clone().into_parts();
     change(&mut parts);
-    if let Ok(changed) = Uri::from_parts(parts) {
-        *uri = changed;
-    }
+    Uri::from_parts(parts).map(|changed| *uri = changed).is_ok()
 }
