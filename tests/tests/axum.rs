@@ -52,8 +52,8 @@ async fn ask(peer: Option<&str>, path: &str, headers: &[(&str, &str)]) -> (Statu
 }
 
 #[track_caller]
-fn assert_answer(answer: (StatusCode, String), status: u16, body: &str) {
-    assert_eq!((answer.0.as_u16(), answer.1.as_str()), (status, body));
+fn assert_answer((found, answer): (StatusCode, String), status: u16, body: &str) {
+    assert_eq!((found.as_u16(), answer.as_str()), (status, body));
 }
 
 const PROXY: Option<&str> = Some("10.0.0.2:40000");

@@ -40,7 +40,7 @@ impl Policy {
 
         let (scheme, proto) = claim.take(trusted, Field::Proto, Scheme::from_bytes);
         let scheme = scheme.unwrap_or(received.scheme);
-        let (host, host_outcome) = claim.take(trusted, Field::Host, Host::with_port);
+        let (host, host_outcome) = claim.take(trusted, Field::Host, |text| self.read_host(text));
         let (host, host_port) = host.or(received.host).unzip();
         let (port, port_outcome) = claim.take(trusted, Field::Port, Port::from_bytes);
         let (port, port_outcome) = match port {

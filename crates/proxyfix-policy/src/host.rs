@@ -28,6 +28,14 @@ use crate::{Error, Port};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host(Box<str>);
 
+/// Whether labels may have underscores, which no host name of the DNS has and container names do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Underscores {
+    #[default]
+    Refused,
+    Allowed,
+}
+
 /// Bytes of a host name, without the trailing dot (RFC 1035 section 2.3.4).
 const LONGEST_HOST: usize = 253;
 /// Bytes of one label of it.
@@ -41,6 +49,10 @@ impl Host {
 
     /// Reads a host, without a port, from bytes.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
+        Self::read(text, Underscores::Refused)
+    }
+
+    fn read(text: &[u8], underscores: Underscores) -> Result<Self, Error> {
         let refused = |reason| Err(Error::value("a host", text, reason));
         if let [b'[', inner @ .., b']'] = text {
             return match core::str::from_utf8(inner).ok().and_then(|ip| ip.parse().ok()) {
@@ -56,10 +68,12 @@ impl Host {
             if label.is_empty() || label.len() > LONGEST_LABEL {
                 return refused("each label has 1 to 63 bytes");
             }
-            if !label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-                || label[0] == b'-'
-                || label[label.len() - 1] == b'-'
-            {
+            let inner = |byte: &u8| {
+                byte.is_ascii_alphanumeric()
+                    || *byte == b'-'
+                    || (*byte == b'_' && underscores == Underscores::Allowed)
+            };
+            if !label.iter().all(inner) || label[0] == b'-' || label[label.len() - 1] == b'-' {
                 return refused("labels are letters, digits and inner hyphens");
             }
         }
@@ -77,14 +91,21 @@ impl Host {
     ///
     /// A colon promises a port: `good.example:` is refused, as is an IPv6 address without brackets.
     pub fn with_port(text: &[u8]) -> Result<(Self, Option<Port>), Error> {
+        Self::read_with_port(text, Underscores::Refused)
+    }
+
+    pub(crate) fn read_with_port(
+        text: &[u8],
+        underscores: Underscores,
+    ) -> Result<(Self, Option<Port>), Error> {
         // The last colon outside brackets, if any, separates the port.
         let colon = text.iter().rposition(|byte| *byte == b':');
         let bracket = text.iter().rposition(|byte| *byte == b']');
         match colon.filter(|colon| bracket.is_none_or(|bracket| bracket < *colon)) {
-            None => Ok((Self::from_bytes(text)?, None)),
+            None => Ok((Self::read(text, underscores)?, None)),
             Some(colon) => {
                 let port = Port::from_bytes(&text[colon + 1..])?;
-                Ok((Self::from_bytes(&text[..colon])?, Some(port)))
+                Ok((Self::read(&text[..colon], underscores)?, Some(port)))
             }
         }
     }
@@ -207,6 +228,14 @@ mod tests {
             b"[fe80::1%25eth0]",
             b"[fe80::1%eth0]",
         ]);
+    }
+
+    #[test]
+    fn underscores_are_opt_in() {
+        let allowed = Host::read_with_port(b"my_app:8080", Underscores::Allowed).unwrap();
+        assert_eq!((allowed.0.as_str(), allowed.1.map(Port::get)), ("my_app", Some(8080)));
+        assert!(Host::with_port(b"my_app:8080").is_err());
+        assert!(Host::read_with_port(b"my app", Underscores::Allowed).is_err());
     }
 
     #[test]

@@ -43,9 +43,13 @@ pub struct Mount {
     nothing_below: bool,
     /// The prefix is a proxy's word; it does not replace what the gateway said.
     forwarded: bool,
-    /// The path was split again, which happens once.
+    done: Done,
+}
+
+/// What was repaired; each happens once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+struct Done {
     split: bool,
-    /// The script name was replaced, which happens once.
     stripped: bool,
 }
 
@@ -142,7 +146,7 @@ impl Mount {
             prefix: if self.forwarded { self.prefix.clone() } else { root.clone() },
             script_name: self.forwarded.then(|| root.as_str().to_owned()),
             nothing_below: rest.is_empty() && !root.is_root(),
-            split: true,
+            done: Done { split: true, ..self.done },
             ..*self
         };
         Some((mount, path))
@@ -150,14 +154,15 @@ impl Mount {
 
     /// Whether the path was [split again](Self::split_at) already, which happens once.
     pub fn is_split(&self) -> bool {
-        self.split
+        self.done.split
     }
 
     /// Replaces the script name, whatever it was, by `prefix`: once, a second time changes nothing.
     pub fn strip_to(&mut self, prefix: &Prefix) {
-        if !self.stripped {
+        if !self.done.stripped {
             let nothing_below = self.nothing_below && !prefix.is_root();
-            *self = Self { stripped: true, split: self.split, nothing_below, ..prefix.clone().into() };
+            let done = Done { stripped: true, ..self.done };
+            *self = Self { nothing_below, done, ..prefix.clone().into() };
         }
     }
 

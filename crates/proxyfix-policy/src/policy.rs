@@ -4,8 +4,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::host::Underscores;
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, TrustedProxies};
+use crate::{Error, Family, Field, Host, Port, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -31,6 +32,7 @@ use crate::{Error, Family, Field, TrustedProxies};
 pub struct Policy {
     pub(crate) trusted: TrustedProxies,
     pub(crate) sources: [Source; 5],
+    underscores: Underscores,
 }
 
 /// Where one field is read.
@@ -65,6 +67,7 @@ pub struct PolicyBuilder {
     read: [bool; 5],
     counts: [Option<u8>; 5],
     singles: [Option<(String, Option<String>)>; 5],
+    underscores: Underscores,
 }
 
 impl Policy {
@@ -73,7 +76,11 @@ impl Policy {
         let list =
             |field: Field| Source::List { header: field.x_forwarded_name().into(), rule: Rule::Aligned };
         let [for_, proto, ..] = Field::ALL;
-        Self { trusted, sources: [list(for_), list(proto), Source::Off, Source::Off, Source::Off] }
+        Self {
+            trusted,
+            sources: [list(for_), list(proto), Source::Off, Source::Off, Source::Off],
+            underscores: Underscores::Refused,
+        }
     }
 
     /// Begins a policy that reads `X-Forwarded-For` and `X-Forwarded-Proto`; see [`PolicyBuilder`].
@@ -84,6 +91,7 @@ impl Policy {
             read: [true, true, false, false, false],
             counts: [None; 5],
             singles: [const { None }; 5],
+            underscores: Underscores::Refused,
         }
     }
 
@@ -95,6 +103,11 @@ impl Policy {
     /// Whether `field` is read at all.
     pub fn reads(&self, field: Field) -> bool {
         self.sources[field as usize] != Source::Off
+    }
+
+    /// Reads a host as this policy does: [`Host::with_port`], with underscores where it takes them.
+    pub fn read_host(&self, text: &[u8]) -> Result<(Host, Option<Port>), Error> {
+        Host::read_with_port(text, self.underscores)
     }
 
     /// The headers that carry a single value for this policy.
@@ -153,6 +166,11 @@ impl PolicyBuilder {
         self
     }
 
+    /// Takes hosts whose labels have underscores, as the names of containers do (`my_app`).
+    pub fn underscore_hosts(self) -> Self {
+        Self { underscores: Underscores::Allowed, ..self }
+    }
+
     /// The policy, or why it cannot mean what it says.
     pub fn build(self) -> Result<Policy, Error> {
         let mut trusted = self.trusted;
@@ -205,7 +223,7 @@ impl PolicyBuilder {
                 "{hops} hops, but the client is read from a header that has one value; declare 1 or none"
             )));
         }
-        let policy = Policy { trusted, sources };
+        let policy = Policy { trusted, sources, underscores: self.underscores };
         policy.check_single_headers()?;
         Ok(policy)
     }

@@ -41,7 +41,7 @@ impl Judge<'_> {
             }
         };
         let mount = parts.extensions.get::<Mount>();
-        let named = Named::read(parts);
+        let named = Named::read(self.policy, parts);
         let received = Received {
             scheme: match &earlier {
                 Some(earlier) => earlier.scheme(),
@@ -117,8 +117,8 @@ enum Said {
 }
 
 impl Said {
-    fn read(text: &[u8]) -> Self {
-        Host::with_port(text).map_or(Self::Junk, Self::Host)
+    fn read(policy: &Policy, text: &[u8]) -> Self {
+        policy.read_host(text).map_or(Self::Junk, Self::Host)
     }
 
     fn host(&self) -> Option<&HostAndPort> {
@@ -152,12 +152,13 @@ struct Named {
 }
 
 impl Named {
-    fn read(parts: &Parts) -> Self {
-        let authority = uri::authority(parts).map_or(Said::Nothing, |it| Said::read(it.as_str().as_bytes()));
+    fn read(policy: &Policy, parts: &Parts) -> Self {
+        let authority =
+            uri::authority(parts).map_or(Said::Nothing, |it| Said::read(policy, it.as_str().as_bytes()));
         let mut lines = parts.headers.get_all(HOST).iter();
         let (host, several) = match (lines.next(), lines.next()) {
             (None, _) => (Said::Nothing, false),
-            (Some(line), None) => (Said::read(line.as_bytes()), false),
+            (Some(line), None) => (Said::read(policy, line.as_bytes()), false),
             // Two lines are never a host, not even two equal ones (RFC 9112 section 3.2).
             (Some(_), Some(_)) => (Said::Junk, true),
         };

@@ -56,7 +56,7 @@ use crate::headers::own_header;
 /// | thing | after the fix |
 /// | --- | --- |
 /// | [`Origin`](crate::Origin) in the extensions | always |
-/// | `Host` and, where the request target carries one, the authority | the client's; both agree. Neither, where what was received is not a host |
+/// | `Host` and, where the request target carries one, the authority | the client's; both agree. A valid received one keeps its bytes; one that is no host, or two `Host` lines, are removed |
 /// | scheme | in `Origin`; in the `Uri` where it carries one |
 /// | [`Mount`](crate::Mount) in the extensions | the prefix, validated |
 /// | [`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS), under every alias | removed, whoever sent them |
@@ -181,6 +181,12 @@ impl ProxyFixBuilder {
     /// The number of proxies that add to `X-Forwarded-Prefix`; 0 does not read it.
     pub fn x_prefix(self, count: u8) -> Self {
         self.count(Field::Prefix, count)
+    }
+
+    /// Takes hosts whose labels have underscores, as the names of containers do (`my_app`). Without
+    /// this they are no hosts, and a `Host` header that holds one is removed.
+    pub fn underscore_hosts(self) -> Self {
+        self.map(PolicyBuilder::underscore_hosts)
     }
 
     /// Makes the `Uri` of each request absolute: the URL that the client asked for, without the
@@ -327,6 +333,14 @@ mod tests {
         assert_eq!(client(&headers), "198.51.100.7");
         // Where the first finds no header, the second decides.
         assert_eq!(client(&headers[..1]), "203.0.113.9");
+    }
+
+    #[test]
+    fn underscores_in_hosts_are_opt_in() {
+        let host = [("host", "my_app:8080")];
+        assert_rewritten(&ProxyFix::new(trusted()), head("/", &host), "/", None);
+        let fix = ProxyFix::builder(trusted()).underscore_hosts().build().unwrap();
+        assert_rewritten(&fix, head("/", &host), "/", Some("my_app:8080"));
     }
 
     #[test]
