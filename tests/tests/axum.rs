@@ -8,7 +8,7 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
-use proxyfix::{LighttpdCgiRootFix, Mount, Peer, ProxyFix, TrustedProxies};
+use proxyfix::{Guard, LighttpdCgiRootFix, Mount, Peer, ProxyFix, TrustedProxies};
 use proxyfix_axum::{AbsoluteUrl, ClientIp, ConnectedPeer, Rejection, wrap};
 use tower::{Layer, ServiceExt};
 
@@ -186,4 +186,44 @@ async fn a_unix_listener_has_a_local_peer() {
         assert!(answer.contains(expected), "{answer}");
         server.abort();
     }
+}
+
+#[tokio::test]
+async fn a_guard_inside_the_router_answers_before_the_handlers() {
+    let guard = Guard::new().reject_incomplete().allow_hosts(["good.example"]).unwrap();
+    let ask = |host: &'static str, chain: &'static str| {
+        let app = wrap(router().layer(guard.clone()), proxy_fix());
+        let app = MockConnectInfo("10.0.0.2:1".parse::<SocketAddr>().unwrap()).layer(app);
+        let request = Request::get("/client").header("host", host).header("x-forwarded-for", chain);
+        async move {
+            let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            (response.status(), to_bytes(response.into_body(), 1000).await.unwrap())
+        }
+    };
+    assert_eq!(ask("good.example", "203.0.113.9").await, (StatusCode::OK, "203.0.113.9".into()));
+    assert_eq!(ask("good.example", "junk").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(ask("evil.example", "203.0.113.9").await.0, StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn t126_a_refused_request_does_not_keep_what_the_service_had_reserved() {
+    use tower::limit::ConcurrencyLimitLayer;
+    use tower::{Service, ServiceBuilder};
+
+    let service = ServiceBuilder::new()
+        .layer(proxyfix::layer(proxy_fix()))
+        .layer(Guard::new().allow_hosts(["good.example"]).unwrap())
+        .layer(ConcurrencyLimitLayer::new(1))
+        .service(router());
+    let request = |host: &str| Request::get("/maybe").header("host", host).body(Body::empty()).unwrap();
+    // The first clone is refused, and kept: were its one permit kept with it, the second would wait.
+    let (mut first, mut second) = (service.clone(), service);
+    let ready = ServiceExt::<Request<Body>>::ready(&mut first).await.unwrap();
+    let refused = ready.call(request("evil.example")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::MISDIRECTED_REQUEST);
+    let poll = std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(Service::<Request<Body>>::poll_ready(&mut second, cx))
+    });
+    assert!(poll.await.is_ready(), "the permit is free");
+    drop(first);
 }

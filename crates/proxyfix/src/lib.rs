@@ -56,6 +56,7 @@
 //! | read a header of your own, or of your CDN | [`CustomProxyFix`] | `custom_proxy_fix.rs` |
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
+//! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
@@ -70,6 +71,7 @@
 
 mod custom_proxy_fix;
 mod fix;
+mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
@@ -79,6 +81,7 @@ mod uri;
 
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
 pub use fix::{Fix, FixLayer, Fixed, layer};
+pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};

@@ -1,0 +1,385 @@
+//! The one layer that answers by itself.
+//!
+//! ```text
+//! client unknown         400 Bad Request
+//! host "evil.example"    421 Misdirected Request
+//! scheme "http"          400 Bad Request
+//! ```
+//!
+//! # Example
+//!
+//! ```
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use proxyfix::{Guard, Peer, ProxyFix, TrustedProxies};
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut service = ServiceBuilder::new()
+//!     .layer(ProxyFix::new("10.0.0.0/8".parse::<TrustedProxies>()?))
+//!     .layer(Guard::new().reject_incomplete().allow_hosts(["good.example", "*.good.example"])?)
+//!     .service(service_fn(|_: Request<()>| async {
+//!         Ok::<_, std::convert::Infallible>(Response::new(Full::new(&b"hello"[..])))
+//!     }));
+//!
+//! let request = |host| {
+//!     Request::get("/").header("host", host).extension("10.0.0.2".parse::<Peer>().unwrap()).body(())
+//! };
+//! let response = service.ready().await?.call(request("www.good.example")?).await?;
+//! assert_eq!(response.status(), 200);
+//! let response = service.ready().await?.call(request("evil.example")?).await?;
+//! assert_eq!(response.status(), 421);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::{Either, Full};
+use pin_project_lite::pin_project;
+use proxyfix_policy::{Error, Host, Origin, Scheme};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Refuses requests whose origin is not what the operator demands. Without a demand it refuses none.
+///
+/// It reads the decision of the fix before it, so it stands inside: after
+/// [`ProxyFix`](crate::ProxyFix) in a `ServiceBuilder`, or as `Router::layer` of the router that
+/// `proxyfix_axum::wrap` wraps.
+///
+/// | demand | refused | answer |
+/// | --- | --- | --- |
+/// | [`reject_incomplete`](Self::reject_incomplete) | a chain that does not say who the client is | 400 |
+/// | [`allow_hosts`](Self::allow_hosts) | no well-formed host | 400 |
+/// | | a host that is not ours | 421 (RFC 9110 section 15.5.20) |
+/// | [`require_https`](Self::require_https) | a client that used `http` | 400 |
+/// | any | no fix ran before | 500, the operator's to mend |
+///
+/// Answers are short fixed texts that are never cached and repeat nothing of the request. The inner
+/// service is not called, and what it had reserved when it was ready is released; this is why it has
+/// to be [`Clone`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct Guard {
+    rules: Arc<Rules>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    complete: bool,
+    https: bool,
+    hosts: Vec<Allowed>,
+}
+
+/// A host, or the hosts below one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Allowed {
+    Exactly(Host),
+    Below(Host),
+}
+
+impl Guard {
+    /// Demands nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses requests whose chain does not say who the client is
+    /// ([`Ending::is_incomplete`](crate::Ending::is_incomplete)). The peer of a health check, which sends
+    /// no chain, is not refused.
+    pub fn reject_incomplete(self) -> Self {
+        self.map(|rules| rules.complete = true)
+    }
+
+    /// Refuses requests for any other host: `good.example` is that host, `*.good.example` are the
+    /// hosts below it, on a label boundary, and not itself. Ports do not matter.
+    ///
+    /// The list applies to the host that was decided upon, whether it was forwarded or received.
+    pub fn allow_hosts<T: AsRef<str>>(self, hosts: impl IntoIterator<Item = T>) -> Result<Self, Error> {
+        let hosts = hosts.into_iter().map(|host| {
+            let host = host.as_ref();
+            match host.strip_prefix("*.") {
+                Some(parent) => parent.parse().map(Allowed::Below),
+                None if host.starts_with('.') => Err(Error::refused(&format!(
+                    "{host:?} is not an allowed host; did you mean \"*{host}\" (the hosts below it), \
+                     {:?} (itself), or both?",
+                    &host[1..]
+                ))),
+                None => host.parse().map(Allowed::Exactly),
+            }
+        });
+        let hosts = hosts.collect::<Result<Vec<_>, Error>>()?;
+        if hosts.is_empty() {
+            return Err(Error::refused("a list of allowed hosts without a host would refuse every request"));
+        }
+        Ok(self.map(|rules| rules.hosts.extend(hosts)))
+    }
+
+    /// Refuses requests whose client used `http`.
+    pub fn require_https(self) -> Self {
+        self.map(|rules| rules.https = true)
+    }
+
+    /// The status with which a request of this head is refused, if it is: what the layer does, for
+    /// unit tests.
+    pub fn refuses(&self, parts: &Parts) -> Option<StatusCode> {
+        self.rules.refusal(parts).map(|refusal| refusal.status)
+    }
+
+    fn map(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(Arc::make_mut(&mut self.rules));
+        self
+    }
+}
+
+impl Allowed {
+    fn admits(&self, host: &Host) -> bool {
+        match self {
+            Self::Exactly(allowed) => allowed == host,
+            Self::Below(parent) => {
+                host.as_str().strip_suffix(parent.as_str()).is_some_and(|labels| labels.ends_with('.'))
+            }
+        }
+    }
+}
+
+/// What is answered instead of calling the service.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    status: StatusCode,
+    text: &'static str,
+}
+
+impl Refusal {
+    fn response<D: Buf + From<&'static [u8]>>(self) -> Response<Full<D>> {
+        let mut response = Response::new(Full::new(D::from(self.text.as_bytes())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+impl Rules {
+    fn refusal(&self, parts: &Parts) -> Option<Refusal> {
+        let refusal = |status, text| Some(Refusal { status, text });
+        let demands = self.complete || self.https || !self.hosts.is_empty();
+        let Some(origin) = parts.extensions.get::<Origin>() else {
+            return demands.then_some(Refusal {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                text: "this service is not set up to know its clients\n",
+            });
+        };
+        if self.complete && origin.ending().is_incomplete() {
+            return refusal(StatusCode::BAD_REQUEST, "the proxies in front do not say who the client is\n");
+        }
+        match origin.host() {
+            _ if self.hosts.is_empty() => {}
+            None => return refusal(StatusCode::BAD_REQUEST, "the request states no well-formed host\n"),
+            Some(host) if self.hosts.iter().any(|allowed| allowed.admits(host)) => {}
+            Some(_) => return refusal(StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n"),
+        }
+        if self.https && origin.scheme() != Scheme::Https {
+            return refusal(StatusCode::BAD_REQUEST, "this service is served over https only\n");
+        }
+        None
+    }
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { rules: Arc::clone(&self.rules), inner }
+    }
+}
+
+/// The service of [`Guard`].
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    rules: Arc<Rules>,
+    inner: S,
+}
+
+/// The body of a guarded response: the inner service's, or a short text.
+pub type GuardBody<B> = Either<Full<<B as Body>::Data>, B>;
+
+impl<S, B, R> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: Body,
+    R::Data: From<&'static [u8]>,
+{
+    type Response = Response<GuardBody<R>>;
+    type Error = S::Error;
+    type Future = GuardFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let state = match self.rules.refusal(&parts) {
+            None => State::Inner { future: self.inner.call(Request::from_parts(parts, body)) },
+            Some(refusal) => {
+                tracing::debug!(event = "guard.refused", status = refusal.status.as_u16());
+                // A service that was ready and is not called would keep what it had reserved.
+                let fresh = self.inner.clone();
+                drop(mem::replace(&mut self.inner, fresh));
+                State::Refused { refusal }
+            }
+        };
+        GuardFuture { state }
+    }
+}
+
+pin_project! {
+    /// The future of [`Guarded`].
+    #[derive(Debug)]
+    pub struct GuardFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = Projected]
+    enum State<F> {
+        Inner { #[pin] future: F },
+        Refused { refusal: Refusal },
+    }
+}
+
+impl<F, R, E> Future for GuardFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
+    R::Data: From<&'static [u8]>,
+{
+    type Output = Result<Response<GuardBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Inner { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(Either::Right)))
+            }
+            Projected::Refused { refusal } => Poll::Ready(Ok(refusal.response().map(Either::Left))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxyfix_policy::{Peer, TrustedProxies};
+
+    use super::*;
+    use crate::{Fix, ProxyFix};
+
+    /// The head of a request for `host` that `10.0.0.2` forwarded, after the fix.
+    fn fixed(host: Option<&str>, chain: &str, scheme: &str) -> Parts {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let request = Request::get("/").extension("10.0.0.2".parse::<Peer>().unwrap());
+        let request = request.header("x-forwarded-for", chain).header("x-forwarded-proto", scheme);
+        let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        ProxyFix::new(trusted).fix(&mut parts);
+        parts
+    }
+
+    #[track_caller]
+    fn assert_refuses(guard: &Guard, parts: &Parts, status: Option<u16>) {
+        assert_eq!(guard.refuses(parts).map(|status| status.as_u16()), status);
+    }
+
+    #[test]
+    fn without_a_demand_nothing_is_refused() {
+        assert_refuses(&Guard::new(), &fixed(None, "garbage", "http"), None);
+        assert_refuses(&Guard::new(), &Request::new(()).into_parts().0, None);
+    }
+
+    #[test]
+    fn a_guard_without_a_fix_is_a_wiring_error() {
+        let head = Request::new(()).into_parts().0;
+        assert_refuses(&Guard::new().require_https(), &head, Some(500));
+    }
+
+    #[test]
+    fn incomplete_origins_are_refused_on_demand() {
+        let guard = Guard::new().reject_incomplete();
+        for chain in ["garbage", "203.0.113.9,", "unknown", "127.0.0.1"] {
+            assert_refuses(&guard, &fixed(None, chain, "http"), Some(400));
+        }
+        for chain in ["203.0.113.9", ""] {
+            assert_refuses(&guard, &fixed(None, chain, "http"), None);
+        }
+    }
+
+    #[test]
+    fn t69_t73_only_our_hosts_on_a_label_boundary() {
+        let guard = Guard::new().allow_hosts(["good.example", "*.sub.example", "[::1]"]).unwrap();
+        for ours in [
+            "good.example",
+            "GOOD.Example.",
+            "good.example:8080",
+            "a.sub.example",
+            "a.b.sub.example",
+            "[::1]",
+        ] {
+            assert_refuses(&guard, &fixed(Some(ours), "203.0.113.9", "http"), None);
+        }
+        for other in [
+            "evil.example",
+            "notgood.example",
+            "good.example.evil.example",
+            "a.good.example",
+            "sub.example",
+            "asub.example",
+            "sub-good.example",
+        ] {
+            assert_refuses(&guard, &fixed(Some(other), "203.0.113.9", "http"), Some(421));
+        }
+        for none in [None, Some("evil.example#.good.example"), Some("good.example@evil.example")] {
+            assert_refuses(&guard, &fixed(none, "203.0.113.9", "http"), Some(400));
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_the_clients() {
+        let guard = Guard::new().require_https();
+        assert_refuses(&guard, &fixed(None, "203.0.113.9", "https"), None);
+        assert_refuses(&guard, &fixed(None, "203.0.113.9", "http"), Some(400));
+    }
+
+    #[test]
+    fn lists_that_cannot_mean_what_they_say_do_not_build() {
+        let refused = |hosts: &[&str]| Guard::new().allow_hosts(hosts).unwrap_err().to_string();
+        assert!(refused(&[".good.example"]).contains("did you mean \"*.good.example\""));
+        assert!(refused(&["good.example:80"]).contains("good.example:80"));
+        assert!(refused(&["*"]).contains('*'));
+        assert!(refused(&[]).contains("every request"));
+    }
+
+    #[test]
+    fn t125_the_answer_repeats_nothing_and_is_never_cached() {
+        let guard = Guard::new().allow_hosts(["good.example"]).unwrap();
+        let refusal = guard.rules.refusal(&fixed(Some("evil.example"), "203.0.113.9", "http")).unwrap();
+        let response = refusal.response::<&'static [u8]>();
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert!(!refusal.text.contains("evil"));
+    }
+}
