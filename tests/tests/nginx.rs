@@ -429,7 +429,7 @@ async fn urls_are_what_nginx_says_of_scheme_host_and_port() {
     for (headers, host, url) in [
         ("X-Forwarded-Host $host", "good.example", "http://good.example"),
         ("X-Forwarded-Proto https", "APP", "https://APP"),
-        ("X-Forwarded-Proto https; Host $http_host", "Good.Example:9999", "https://good.example:9999"),
+        ("X-Forwarded-Proto https; Host $http_host", "good.example:9999", "https://good.example:9999"),
         ("X-Forwarded-Proto https; X-Forwarded-Host $host", "good.example", "https://good.example"),
         (
             "X-Forwarded-Proto https; X-Forwarded-Host $host; X-Forwarded-Port 443",

@@ -53,7 +53,7 @@ impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for ConnectedPeer {
 ///
 /// | origin | `ConnectInfo<SocketAddr>` afterwards |
 /// | --- | --- |
-/// | the client is the peer | as it was |
+/// | the client is the peer | the peer; an IPv4-mapped address is folded, as everywhere |
 /// | another client was found | its address, and its port or 0 |
 /// | incomplete: nobody knows the client | withheld, so that the proxy is not taken for it |
 ///
@@ -70,16 +70,12 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
         }
         self.0.fix(parts);
         let Some(origin) = parts.extensions.get::<Origin>() else { return };
-        let (peer, client) = (origin.peer(), origin.client());
-        match client.map(|ip| SocketAddr::new(ip, origin.client_port().unwrap_or(0))) {
-            Some(client) if peer == Peer::from(client) => {}
-            Some(client) => {
-                parts.extensions.insert(ConnectInfo(client));
-            }
-            None => {
-                parts.extensions.remove::<ConnectInfo<SocketAddr>>();
-                parts.extensions.remove::<MockConnectInfo<SocketAddr>>();
-            }
+        if let Some(ip) = origin.client() {
+            let client = SocketAddr::new(ip, origin.client_port().unwrap_or(0));
+            parts.extensions.insert(ConnectInfo(client));
+        } else {
+            parts.extensions.remove::<ConnectInfo<SocketAddr>>();
+            parts.extensions.remove::<MockConnectInfo<SocketAddr>>();
         }
     }
 }

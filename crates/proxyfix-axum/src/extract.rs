@@ -1,6 +1,5 @@
 //! Extractors: what a handler wants to know of the request that its client sent.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -80,6 +79,7 @@ impl AbsoluteUrl {
 
 /// Why an extractor has nothing to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rejection {
     /// No fix ran before this handler, so there is no origin. A wiring error: 500.
     NoFix,
@@ -155,6 +155,16 @@ fn mount(parts: &Parts) -> proxyfix::Mount {
     parts.extensions.get().cloned().unwrap_or_default()
 }
 
+fn client_ip(parts: &Parts) -> Result<ClientIp, Rejection> {
+    let origin = origin(parts)?;
+    origin.client().map(ClientIp).ok_or(match origin.ending() {
+        Ending::PeerUnknown => Rejection::NoPeer,
+        // Only a local socket is a hop without an address.
+        ending if !ending.is_incomplete() => Rejection::UntrustedSocket,
+        ending => Rejection::ClientUnknown(ending),
+    })
+}
+
 /// Implements an extractor by a function of the head.
 macro_rules! extractor {
     ($name:ident, $read:expr) => {
@@ -173,15 +183,7 @@ extractor!(Origin, |parts| origin(parts).cloned().map(Self));
 extractor!(Scheme, |parts| origin(parts).map(|it| Self(it.scheme())));
 extractor!(Mount, |parts| origin(parts).map(|_| Self(mount(parts))));
 extractor!(Host, |parts| { origin(parts)?.host().cloned().map(Self).ok_or(Rejection::HostUnknown) });
-extractor!(ClientIp, |parts| {
-    let origin = origin(parts)?;
-    origin.client().map(Self).ok_or(match origin.ending() {
-        Ending::PeerUnknown => Rejection::NoPeer,
-        // Only a local socket is a hop without an address.
-        ending if !ending.is_incomplete() => Rejection::UntrustedSocket,
-        ending => Rejection::ClientUnknown(ending),
-    })
-});
+extractor!(ClientIp, client_ip);
 extractor!(AbsoluteUrl, |parts| {
     let origin = origin(parts)?;
     let host = origin.host().ok_or(Rejection::HostUnknown)?;
@@ -189,11 +191,15 @@ extractor!(AbsoluteUrl, |parts| {
     Ok(Self { base: format!("{}://{host}{port}", origin.scheme()), mount: mount(parts) })
 });
 
-/// `None` where nobody knows the client, for whatever reason.
+/// `None` where nobody knows the client; wiring errors are rejected all the same.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for ClientIp {
-    type Rejection = Infallible;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(origin(parts).ok().and_then(proxyfix::Origin::client).map(Self))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        match client_ip(parts) {
+            Ok(client) => Ok(Some(client)),
+            Err(Rejection::ClientUnknown(_) | Rejection::UntrustedSocket) => Ok(None),
+            Err(wiring) => Err(wiring),
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! One decision, as JSON.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 use std::net::IpAddr;
 
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Uri};
-use proxyfix::{Fix, Mount, Origin, Peer, ProxyFix, Step, TrustedProxies};
+use proxyfix::{Mount, Origin, Peer, Step};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -46,7 +45,7 @@ struct OriginOut<'a> {
 
 #[derive(Serialize)]
 struct RequestOut<'a> {
-    target: Shown<&'a Uri>,
+    target: Target<'a>,
     headers: HeadersOut<'a>,
 }
 
@@ -74,7 +73,7 @@ impl<'a> Decision<'a> {
                 prefix: mount,
             },
             request: RequestOut {
-                target: Shown(&parts.uri),
+                target: Target(&parts.uri),
                 headers: HeadersOut { headers: &parts.headers, order },
             },
             mount,
@@ -85,22 +84,15 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// The origin that the fixes recorded, or the connection's own where none of them judges.
-pub(crate) fn origin_of(parts: &Parts) -> Cow<'_, Origin> {
-    if let Some(origin) = parts.extensions.get::<Origin>() {
-        return Cow::Borrowed(origin);
-    }
-    let mut connection = parts.clone();
-    ProxyFix::new(TrustedProxies::none()).fix(&mut connection);
-    Cow::Owned(connection.extensions.remove::<Origin>().expect("ProxyFix records an origin"))
-}
+/// A request target; octets as ISO-8859-1.
+struct Target<'a>(&'a Uri);
 
-/// A value by its text.
-struct Shown<T>(T);
-
-impl<T: Display> Serialize for Shown<T> {
+impl Serialize for Target<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        match (self.0.scheme(), self.0.authority(), self.0.path_and_query()) {
+            (None, None, Some(path)) if path.as_str().is_ascii() => serializer.serialize_str(path.as_str()),
+            _ => serializer.serialize_str(&latin1(self.0.to_string().as_bytes())),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use proxyfix::{Mount, Peer};
 
-use crate::decision::{Decision, origin_of};
+use crate::decision::Decision;
 use crate::stack::PolicyArgs;
 use crate::text::describe;
 
@@ -28,10 +28,14 @@ pub(crate) struct Args {
     /// The SCRIPT_NAME that a gateway would have said.
     #[arg(long, value_name = "PREFIX")]
     mount: Option<String>,
+    /// The request named the mount itself, with nothing below it: an absent PATH_INFO.
+    #[arg(long, requires = "mount")]
+    no_path_info: bool,
     /// Writes the decision as JSON.
     #[arg(long)]
     json: bool,
-    /// The request target, or a URL whose host becomes the Host header.
+    /// The request target, or a URL whose host becomes the Host header. Its scheme is not believed: between
+    /// proxy and service it is http.
     #[arg(value_name = "URL", default_value = "/")]
     url: Uri,
 }
@@ -52,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let order: Vec<HeaderName> = before.headers.keys().cloned().collect();
     let mut steps = Vec::new();
     stack.explain(&mut parts, &mut steps);
-    let origin = origin_of(&parts);
+    let origin = stack.origin(&parts);
     let status = stack.rejects(&origin);
     if args.json {
         let mut decision = Decision::new(&parts, &origin, status, &steps, &order);
@@ -84,7 +88,7 @@ fn head(args: &Args) -> Result<Parts, String> {
     }
     if let Some(mount) = &args.mount {
         let mount = Mount::from_script_name(mount.as_bytes()).map_err(|error| format!("--mount: {error}"))?;
-        parts.extensions.insert(mount);
+        parts.extensions.insert(mount.with_nothing_below(args.no_path_info));
     }
     Ok(parts)
 }

@@ -15,13 +15,15 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::decision::{Decision, Id, origin_of};
+use crate::decision::{Decision, Id};
 use crate::stack::{FixSpec, PolicySpec, Stack};
 
 /// Bytes of one case; longer lines are answered with an error.
 const LONGEST_LINE: u64 = 1 << 20;
 /// Policies that are remembered, so that they are not built for every line.
 const MOST_STACKS: usize = 256;
+/// Bytes of a policy and its fixes that are remembered.
+const LONGEST_REMEMBERED: usize = 1 << 14;
 
 /// Reads cases from standard input until it ends.
 pub(crate) fn run() -> Result<(), String> {
@@ -108,7 +110,10 @@ impl Text<'_> {
         }
         let octets: Result<Vec<u8>, _> = self.0.chars().map(u8::try_from).collect();
         octets.map(Cow::Owned).map_err(|_| {
-            format!("{what}: {:?} has characters beyond U+00FF; octets are written as ISO-8859-1", self.0)
+            format!(
+                "{what}: \"{}\" has characters beyond U+00FF; octets are written as ISO-8859-1",
+                excerpt(&self.0)
+            )
         })
     }
 }
@@ -186,7 +191,7 @@ fn decide(case: &Case<'_>, stacks: &mut Stacks, answer: &mut Vec<u8>) -> Result<
     let (mut parts, order) = head(case)?;
     let mut steps: Vec<Step> = Vec::with_capacity(4);
     stack.explain(&mut parts, &mut steps);
-    let origin = origin_of(&parts);
+    let origin = stack.origin(&parts);
     let status = stack.rejects(&origin);
     let mut decision = Decision::new(&parts, &origin, status, &steps, &order);
     decision.id = Some(case.id);
@@ -198,7 +203,7 @@ fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     if let Some(method) = &case.request.method {
         parts.method = Method::from_bytes(method.0.as_bytes())
-            .map_err(|_| format!("request.method: {:?} is not a method", method.0))?;
+            .map_err(|_| format!("request.method: \"{}\" is not a method", excerpt(&method.0)))?;
     }
     let peer = match &case.peer {
         Some(Text(peer)) => peer.parse().map_err(|error| format!("peer: {error}"))?,
@@ -212,8 +217,9 @@ fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
     // Beside a mount, a target without a path is an absent PATH_INFO.
     let nothing_below = case.mount.is_some() && matches!(&*target, [] | [b'?', ..]);
     let path = if nothing_below { Cow::Owned([b"/", &*target].concat()) } else { target };
-    parts.uri = Uri::try_from(&*path)
-        .map_err(|error| format!("request.target: {:?}: {error}", String::from_utf8_lossy(&path)))?;
+    parts.uri = Uri::try_from(&*path).map_err(|error| {
+        format!("request.target: \"{}\": {error}", excerpt(&String::from_utf8_lossy(&path)))
+    })?;
     if let Some(mount) = &case.mount {
         let mount =
             Mount::from_script_name(&mount.octets("mount")?).map_err(|error| format!("mount: {error}"))?;
@@ -222,17 +228,25 @@ fn head(case: &Case<'_>) -> Result<(Parts, Vec<HeaderName>), String> {
     let mut order = Vec::with_capacity(case.request.headers.len());
     for (name, value) in &case.request.headers {
         let header = HeaderName::from_bytes(name.0.as_bytes())
-            .map_err(|_| format!("request.headers: {:?} is not a header name", name.0))?;
+            .map_err(|_| format!("request.headers: \"{}\" is not a header name", excerpt(&name.0)))?;
         // White space around a field value is no part of it (RFC 9112 section 5).
         let octets = value.octets("request.headers")?;
-        let value = HeaderValue::from_bytes(trim(&octets))
-            .map_err(|_| format!("request.headers: the value of {:?} holds control characters", name.0))?;
+        let value = HeaderValue::from_bytes(trim(&octets)).map_err(|_| {
+            format!("request.headers: the value of \"{}\" holds control characters", excerpt(&name.0))
+        })?;
         if !parts.headers.contains_key(&header) {
             order.push(header.clone());
         }
         parts.headers.try_append(header, value).map_err(|_| "request.headers: too many headers")?;
     }
     Ok((parts, order))
+}
+
+/// As much of a refused text as an error repeats.
+fn excerpt(text: &str) -> String {
+    let short: String = text.chars().take(128).collect();
+    let more = if short.len() < text.len() { "..." } else { "" };
+    format!("{}{more}", short.escape_default())
 }
 
 fn trim(mut text: &[u8]) -> &[u8] {
@@ -257,6 +271,9 @@ impl Stacks {
             if last_policy == policy && last_fixes == fixes {
                 return Ok(Rc::clone(stack));
             }
+        }
+        if policy.len() + fixes.len() > LONGEST_REMEMBERED {
+            return build(policy, fixes).map(Rc::new);
         }
         let key = (policy.to_owned(), fixes.to_owned());
         let stack = if let Some(stack) = self.known.get(&key) {

@@ -1,5 +1,6 @@
 //! A stack of fixes from a description: command-line flags or JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::request::Parts;
@@ -206,6 +207,8 @@ impl FixSpec {
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
     fixes: Vec<AnyFix>,
+    /// Judges the connection alone, for stacks in which no fix judges the headers.
+    connection: ProxyFix,
     on_incomplete: OnIncomplete,
 }
 
@@ -241,8 +244,9 @@ impl Stack {
             })
             .collect::<Result<_, Error>>()?;
         // A policy that no fix uses has to be right all the same.
-        trusted(policy)?;
-        Ok(Self { fixes, on_incomplete: policy.on_incomplete.unwrap_or_default() })
+        let _ = proxy_fix(policy)?;
+        let connection = ProxyFix::builder(trusted(policy)?).fields([]).build()?;
+        Ok(Self { fixes, connection, on_incomplete: policy.on_incomplete.unwrap_or_default() })
     }
 
     /// Applies the fixes, and collects the steps of the walk that decided.
@@ -263,6 +267,16 @@ impl Stack {
                 *steps = walked;
             }
         }
+    }
+
+    /// The origin that the fixes recorded, or the connection's own where none of them judges.
+    pub(crate) fn origin<'a>(&self, parts: &'a Parts) -> Cow<'a, Origin> {
+        if let Some(origin) = parts.extensions.get::<Origin>() {
+            return Cow::Borrowed(origin);
+        }
+        let mut connection = parts.clone();
+        self.connection.fix(&mut connection);
+        Cow::Owned(connection.extensions.remove::<Origin>().expect("ProxyFix records an origin"))
     }
 
     /// The status with which the policy rejects a request of this origin.

@@ -43,11 +43,17 @@ pub(crate) fn url(parts: &Parts, origin: &Origin) -> String {
     let port = origin.port().map(|port| format!(":{port}")).unwrap_or_default();
     let mount = parts.extensions.get::<Mount>().cloned().unwrap_or_default();
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{}://{host}{port}{}{query}", origin.scheme(), mount.join(parts.uri.path()))
+    let path = plain(&format!("{}{query}", mount.join(parts.uri.path())));
+    format!("{}://{host}{port}{path}", origin.scheme())
+}
+
+/// Text of a request, with everything but plain ASCII escaped.
+fn plain(text: &str) -> String {
+    text.as_bytes().escape_ascii().to_string()
 }
 
 fn before_and_after(before: &Parts, after: &Parts) -> Vec<[String; 3]> {
-    let target = |parts: &Parts| format!("{} {}", parts.method, parts.uri);
+    let target = |parts: &Parts| format!("{} {}", parts.method, plain(&parts.uri.to_string()));
     let mount = |parts: &Parts| parts.extensions.get::<Mount>().map_or("", Mount::script_name).to_owned();
     let mut rows = vec![["target".to_owned(), target(before), target(after)]];
     if before.extensions.get::<Mount>().is_some() || !mount(after).is_empty() {

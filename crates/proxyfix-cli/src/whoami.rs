@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use proxyfix_axum::ConnectedPeer;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 
-use crate::decision::{Decision, origin_of};
+use crate::decision::Decision;
 use crate::stack::{PolicyArgs, Stack};
 use crate::text::describe;
 
@@ -34,9 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(async {
         let cannot = |error| format!("cannot listen on {}: {error}", args.listen);
         if let Some(path) = args.listen.strip_prefix("unix:") {
-            let listener = UnixListener::bind(path).map_err(cannot)?;
-            anstream::eprintln!("listening on unix:{path}");
-            axum::serve(listener, app).await.map_err(|error| error.to_string())
+            serve_socket(path, app).await
         } else {
             let listener = TcpListener::bind(&args.listen).await.map_err(cannot)?;
             let address = listener.local_addr().map_err(cannot)?;
@@ -46,13 +45,28 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     })
 }
 
+type App = IntoMakeServiceWithConnectInfo<Router, ConnectedPeer>;
+
+#[cfg(unix)]
+async fn serve_socket(path: &str, app: App) -> Result<(), String> {
+    let listener = tokio::net::UnixListener::bind(path)
+        .map_err(|error| format!("cannot listen on unix:{path}: {error}"))?;
+    anstream::eprintln!("listening on unix:{path}");
+    axum::serve(listener, app).await.map_err(|error| error.to_string())
+}
+
+#[cfg(not(unix))]
+async fn serve_socket(path: &str, _: App) -> Result<(), String> {
+    Err(format!("cannot listen on unix:{path}: this system has no unix sockets for it"))
+}
+
 fn answer(stack: &Stack, peer: proxyfix::Peer, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     parts.extensions.insert(peer);
     let received = parts.clone();
     let mut steps = Vec::new();
     stack.explain(&mut parts, &mut steps);
-    let origin = origin_of(&parts);
+    let origin = stack.origin(&parts);
     let status = stack.rejects(&origin);
     let (content_type, body) = if wants_json(&received) {
         let order: Vec<HeaderName> = received.headers.keys().cloned().collect();

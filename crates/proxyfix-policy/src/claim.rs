@@ -44,6 +44,7 @@ impl Field {
 
 /// Which headers the claims come in. A policy reads exactly one family; there is no "first one found".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Family {
     /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `-Prefix`: one list each.
     #[default]

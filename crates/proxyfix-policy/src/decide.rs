@@ -58,9 +58,10 @@ impl Policy {
             last_verified: found.last_verified,
             scheme,
             host,
-            port: port.filter(|port| *port != scheme.default_port()),
+            port,
             prefix: prefix.unwrap_or(received.prefix),
             through_gateway: false,
+            host_withheld: false,
             outcomes: [for_outcome, proto, host_outcome, port_outcome, prefix_outcome],
         }
     }
@@ -163,20 +164,32 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
         found.then_some(self.found.depth)
     }
 
-    /// In count mode every hop that the count steps over has to be trusted (threat T09), whether or
-    /// not the policy reads who the client is.
-    fn within_trust(&self, count: u8, notation: Notation) -> bool {
+    /// In count mode every hop that the count steps over has to be trusted (threat T09). A chain that
+    /// the policy does not read proves nothing: its header may be the client's.
+    fn within_trust(&self, count: u8) -> bool {
+        let policy = self.policy;
         let count = usize::from(count);
-        if count <= 1 || self.policy.trusted.trusts_every_peer() || count <= self.found.trusted_hops {
-            return true;
-        }
-        // The chain's own hop limit may have ended the walk short of this count.
-        let header = match notation {
-            Notation::XForwarded => Field::For.x_forwarded_name(),
-            Notation::Forwarded => FORWARDED,
-        };
-        let walk = Walk::new(&self.policy.trusted, self.peer, notation, self.claims.lines(header));
-        walk.with_reach(count).finish(&mut |_| {}).1.trusted_hops >= count
+        count <= 1
+            || policy.trusted.trusts_every_peer()
+            || count <= self.found.trusted_hops
+            || match &policy.sources[Field::For as usize] {
+                // The chain's own hop limit may have ended the walk short of this count.
+                Source::List { header, .. } => {
+                    self.reaches(count, Notation::XForwarded, self.claims.lines(header))
+                }
+                Source::Element(_) => self.reaches(count, Notation::Forwarded, self.claims.lines(FORWARDED)),
+                Source::Off | Source::Single { .. } => false,
+            }
+    }
+
+    fn reaches<'a>(
+        &'a self,
+        count: usize,
+        notation: Notation,
+        lines: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> bool {
+        let walk = Walk::new(&self.policy.trusted, self.peer, notation, lines).with_reach(count);
+        walk.finish(&mut |_| {}).1.trusted_hops >= count
     }
 
     fn listed<'a, L>(&self, lines: impl Fn() -> L, rule: Rule) -> Result<Option<&'a [u8]>, Refusal>
@@ -189,7 +202,7 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
             return Ok(None);
         }
         let value = match rule {
-            Rule::Count(count) if !self.within_trust(count, Notation::XForwarded) => {
+            Rule::Count(count) if !self.within_trust(count) => {
                 return Err(Refusal::BeyondTrust);
             }
             Rule::Count(count) => values(lines()).nth(usize::from(count) - 1).ok_or(Refusal::TooFew)?,
@@ -217,7 +230,7 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
 
     fn element(&self, field: Field, rule: Rule) -> Result<Option<Value<'_>>, Refusal> {
         let position = match (rule, self.ending) {
-            (Rule::Count(count), _) if !self.within_trust(count, Notation::Forwarded) => {
+            (Rule::Count(count), _) if !self.within_trust(count) => {
                 return Err(Refusal::BeyondTrust);
             }
             (Rule::Count(count), _) => usize::from(count),

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::fmt::Write as _;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use crate::{Error, Prefix};
@@ -35,7 +36,9 @@ use crate::{Error, Prefix};
 /// assert_eq!(mount.with_nothing_below(true).join("/"), "/foo");
 /// # Ok::<(), proxyfix_policy::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+///
+/// Two mounts are equal when the application sees the same: prefix, and whether anything is below.
+#[derive(Clone, Debug, Default)]
 pub struct Mount {
     prefix: Prefix,
     /// What the gateway said, where that is not the text of the prefix.
@@ -43,14 +46,24 @@ pub struct Mount {
     nothing_below: bool,
     /// The prefix is a proxy's word; it does not replace what the gateway said.
     forwarded: bool,
-    done: Done,
+    /// Where the path was split again: the same split happens once.
+    split: Option<Prefix>,
+    /// What the script name was replaced by: the same replacement happens once.
+    stripped: Option<Prefix>,
 }
 
-/// What was repaired; each happens once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-struct Done {
-    split: bool,
-    stripped: bool,
+impl PartialEq for Mount {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.prefix, self.nothing_below) == (&other.prefix, other.nothing_below)
+    }
+}
+
+impl Eq for Mount {}
+
+impl Hash for Mount {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.prefix, self.nothing_below).hash(state);
+    }
 }
 
 impl Mount {
@@ -146,33 +159,43 @@ impl Mount {
             prefix: if self.forwarded { self.prefix.clone() } else { root.clone() },
             script_name: self.forwarded.then(|| root.as_str().to_owned()),
             nothing_below: rest.is_empty() && !root.is_root(),
-            done: Done { split: true, ..self.done },
-            ..*self
+            forwarded: self.forwarded,
+            split: Some(root.clone()),
+            stripped: self.stripped.clone(),
         };
         Some((mount, path))
     }
 
-    /// Whether the path was [split again](Self::split_at) already, which happens once.
-    pub fn is_split(&self) -> bool {
-        self.done.split
+    /// Whether the path was [split](Self::split_at) at this root already. For the layers.
+    #[doc(hidden)]
+    pub fn is_split_at(&self, root: &Prefix) -> bool {
+        self.split.as_ref() == Some(root)
     }
 
     /// Replaces the script name, whatever it was, by `prefix`: once, a second time changes nothing.
+    /// For the layers.
+    #[doc(hidden)]
     pub fn strip_to(&mut self, prefix: &Prefix) {
-        if !self.done.stripped {
-            let nothing_below = self.nothing_below && !prefix.is_root();
-            let done = Done { stripped: true, ..self.done };
-            *self = Self { nothing_below, done, ..prefix.clone().into() };
+        if self.stripped.as_ref() != Some(prefix) {
+            *self = Self {
+                nothing_below: self.nothing_below && !prefix.is_root(),
+                split: self.split.take(),
+                stripped: Some(prefix.clone()),
+                ..prefix.clone().into()
+            };
         }
     }
 
     /// Publishes the prefix that a proxy says it removed. What a gateway said of the script name is
-    /// kept, for the fix that joins it with the path.
+    /// kept, for the fix that joins it with the path. For the layers.
+    #[doc(hidden)]
     pub fn set_forwarded(&mut self, prefix: Prefix) {
         let script_name = if self.forwarded { self.script_name.take() } else { None };
         self.script_name = Some(script_name.unwrap_or_else(|| self.script_name().to_owned()));
         self.prefix = prefix;
         self.forwarded = true;
+        // What a proxy states is one more thing to strip.
+        self.stripped = None;
     }
 }
 
@@ -282,6 +305,6 @@ mod tests {
             Mount::from_script_name(b"/users").unwrap().split_at("/7", &Prefix::root()).unwrap();
         after.set_forwarded(prefix);
         assert_eq!((before.join(&path).as_str(), path.as_str()), ("/app/users/7", "/users/7"));
-        assert_eq!(after, before);
+        assert_eq!((&after, after.script_name()), (&before, before.script_name()));
     }
 }

@@ -26,6 +26,17 @@ impl NetworkSet {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// Whether a range is wider than a `/16` of IPv4 or a `/48` of IPv6. Loopback is one host.
+    pub(crate) fn is_wide(&self) -> bool {
+        let loopback = |start: u32| start >> 24 == 127;
+        self.v4.iter().any(|(start, end)| end - start > 0xffff && !loopback(*start))
+            || self.v6.iter().any(|(start, end)| end - start > u128::MAX >> 48)
+    }
+
     /// Whether a whole address family is inside: everyone, in whatever spelling.
     pub(crate) fn covers_a_family(&self) -> bool {
         *self.v4 == [(0, u32::MAX)] || *self.v6 == [(0, u128::MAX)]
@@ -93,6 +104,13 @@ mod tests {
         assert_members(&["2001:db8::/127"], &["2001:db8::", "2001:db8::1"], &["2001:db8::2"]);
         assert_members(&["2001:db8::9/128"], &["2001:db8::9"], &["2001:db8::8", "203.0.113.9"]);
         assert_members(&["::/0"], &["ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"], &["0.0.0.0"]);
+    }
+
+    #[test]
+    fn t11_wide_networks_are_known() {
+        let wide = |net: &str| NetworkSet::from_iter([net.parse::<IpNet>().unwrap()]).is_wide();
+        assert!(wide("10.0.0.0/8") && wide("10.0.0.0/15") && wide("2001:db8::/47") && wide("fc00::/7"));
+        assert!(!wide("10.0.0.0/16") && !wide("2001:db8::/48") && !wide("127.0.0.0/8") && !wide("::1/128"));
     }
 
     #[test]

@@ -21,11 +21,13 @@ pub struct Origin {
     pub(crate) port: Option<Port>,
     pub(crate) prefix: Prefix,
     pub(crate) through_gateway: bool,
+    pub(crate) host_withheld: bool,
     pub(crate) outcomes: [Outcome; 5],
 }
 
 /// What became of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The policy does not read it, or not from this peer; the value is as received.
     #[default]
@@ -40,6 +42,7 @@ pub enum Outcome {
 
 /// Why the value of a header was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Refusal {
     /// It did not pass the grammar of its field.
     Malformed,
@@ -154,6 +157,12 @@ impl Origin {
 
     /// The port that the client asked for, where it is not the default of the scheme.
     pub fn port(&self) -> Option<Port> {
+        self.port.filter(|port| *port != self.scheme.default_port())
+    }
+
+    /// The port as it was stated, the default or not. For the layers.
+    #[doc(hidden)]
+    pub fn stated_port(&self) -> Option<Port> {
         self.port
     }
 
@@ -174,12 +183,14 @@ impl Origin {
 
     /// States whether the request came through a gateway, which said where the application is
     /// mounted. For the layers.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_gateway(self, through_gateway: bool) -> Self {
         Self { through_gateway, ..self }
     }
 
     /// Another prefix, as the fixes of the mount find it. For the layers.
+    #[doc(hidden)]
     pub fn set_prefix(&mut self, prefix: Prefix) {
         self.prefix = prefix;
     }
@@ -193,17 +204,20 @@ impl Origin {
         }
     }
 
-    /// Takes the host back, and its port with it: two places of the request contradict each other.
-    /// For the layers.
+    /// Takes the host back, and its port with it: what the request says of it is no host, or two. For
+    /// the layers.
+    #[doc(hidden)]
     pub fn withhold_host(&mut self) {
         self.host = None;
         self.port = None;
+        self.host_withheld = true;
     }
 
     /// Merges this decision into an `earlier` one about the same request. For the layers.
     ///
     /// A request is judged once: who the client is stays as the first fix that read a chain found it.
     /// A field that this decision read from a header replaces the earlier one's.
+    #[doc(hidden)]
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
         if earlier.weight() >= self.weight() {
@@ -219,6 +233,7 @@ impl Origin {
         }
         self.peer = earlier.peer;
         self.through_gateway = earlier.through_gateway;
+        self.host_withheld |= earlier.host_withheld && self.host.is_none();
         self
     }
 }
@@ -231,6 +246,9 @@ impl fmt::Display for Origin {
             if let Outcome::Refused(refusal) = self.outcome(field) {
                 write!(f, "; {} is not taken: {refusal}", field.as_str())?;
             }
+        }
+        if self.host_withheld {
+            f.write_str("; the host of the request is none, or two, and is removed")?;
         }
         Ok(())
     }

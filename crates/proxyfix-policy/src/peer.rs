@@ -1,5 +1,6 @@
 //! Who is connected.
 
+use alloc::borrow::{Cow, ToOwned};
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
@@ -26,10 +27,10 @@ use crate::Error;
 /// assert!(Peer::default().is_unknown());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Peer(Kind);
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 enum Kind {
     Address(IpAddr, Option<u16>),
     Local,
@@ -104,11 +105,18 @@ impl FromStr for Peer {
         if text == "unix" {
             return Ok(Self::local());
         }
-        // A scope id (`fe80::1%eth0`) has no meaning here.
-        let unscoped = text.split_once('%').map_or(text, |(address, _)| address);
-        text.parse::<SocketAddr>()
+        // A scope id (`fe80::1%eth0`) has no meaning here, and only IPv6 has one.
+        let unscoped = match text.split_once('%') {
+            Some((address, scope)) if address.contains(':') => {
+                Cow::Owned(address.to_owned() + scope.find(']').map_or("", |end| &scope[end..]))
+            }
+            _ => Cow::Borrowed(text),
+        };
+        let bare = unscoped.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(&unscoped);
+        unscoped
+            .parse::<SocketAddr>()
             .map(Self::from)
-            .or_else(|_| unscoped.parse::<IpAddr>().map(Self::from))
+            .or_else(|_| bare.parse::<IpAddr>().map(Self::from))
             .map_err(|_| {
                 Error::value(
                     "a peer",
@@ -153,11 +161,24 @@ mod tests {
             ("2001:DB8::7", "2001:db8::7"),
             ("[2001:db8::7]:80", "[2001:db8::7]:80"),
             ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%eth0]:80", "[fe80::1]:80"),
+            ("[::1]", "::1"),
             ("unix", "unix"),
         ] {
             assert_eq!(text.parse::<Peer>().unwrap().to_string(), expected);
         }
-        for text in ["", "localhost", "10.0.0", "10.0.0.2:", "unknown", "10.0.0.2/8", "%eth0"] {
+        for text in [
+            "",
+            "localhost",
+            "10.0.0",
+            "10.0.0.2:",
+            "unknown",
+            "10.0.0.2/8",
+            "%eth0",
+            "10.0.0.2%eth0",
+            "[10.0.0.2",
+            "10.0.0.2]",
+        ] {
             assert!(text.parse::<Peer>().is_err(), "{text:?}");
         }
     }

@@ -173,6 +173,14 @@ impl PolicyBuilder {
 
     /// The policy, or why it cannot mean what it says.
     pub fn build(self) -> Result<Policy, Error> {
+        for field in Field::ALL {
+            if let Some(too_many) = self.counts[field as usize].filter(|count| *count > MOST_HOPS) {
+                return Err(Error::policy(format!(
+                    "a count of {too_many} for \"{}\": expected 0 to {MOST_HOPS}",
+                    field.as_str()
+                )));
+            }
+        }
         let mut trusted = self.trusted;
         let hops = trusted.declared_hops();
         match self.counts[Field::For as usize] {
@@ -189,12 +197,6 @@ impl PolicyBuilder {
         let mut sources = [const { Source::Off }; 5];
         for field in Field::ALL {
             let count = self.counts[field as usize];
-            if let Some(too_many) = count.filter(|count| *count > MOST_HOPS) {
-                return Err(Error::policy(format!(
-                    "a count of {too_many} for \"{}\": expected 0 to {MOST_HOPS}",
-                    field.as_str()
-                )));
-            }
             if let (Some(count), Some((header, _))) = (count, &self.singles[field as usize]) {
                 return Err(Error::policy(format!(
                     "a count of {count} for \"{}\", which is read from {header:?}, a header that has one \
@@ -274,6 +276,11 @@ impl Policy {
             }
             if !header.bytes().all(token) {
                 return refused("a header name is a token (RFC 9110 section 5.6.2)");
+            }
+            if matches!(header, "forwarded" | "x-forwarded") {
+                return refused(
+                    "it holds more than one value; to read RFC 7239, choose the family \"forwarded\"",
+                );
             }
             if UNFIT.contains(&header) {
                 return refused("it routes or frames the request, or belongs to one connection");

@@ -78,13 +78,13 @@ impl TrustedProxies {
         let (mut networks, mut local) = (Vec::new(), false);
         for (index, entry) in entries.into_iter().enumerate() {
             let entry = entry.as_ref();
-            match read_entry(entry.trim()) {
+            match read_entry(entry.trim_ascii()) {
                 Ok(Entry::Networks(texts)) => {
                     networks.extend(texts.iter().filter_map(|text| text.parse::<IpNet>().ok()));
                 }
                 Ok(Entry::Network(network)) => networks.push(network),
                 Ok(Entry::Local) => local = true,
-                Err(reason) => return Err(Error::entry(index + 1, entry.trim(), reason)),
+                Err(reason) => return Err(Error::entry(index + 1, entry.trim_ascii(), reason)),
             }
         }
         let networks: NetworkSet = networks.into_iter().collect();
@@ -140,6 +140,17 @@ impl TrustedProxies {
         self.any
     }
 
+    /// Whether a network of the set is wider than a `/16` of IPv4 or a `/48` of IPv6: so wide that
+    /// workloads of others, which may then name any client, are likely to live there.
+    pub fn is_wide(&self) -> bool {
+        self.networks.is_wide()
+    }
+
+    /// Whether nobody is trusted.
+    pub fn trusts_nobody(&self) -> bool {
+        !self.any && !self.local && self.networks.is_empty()
+    }
+
     /// The declared number of hops: a limit with a set, a count without.
     pub fn declared_hops(&self) -> Option<u8> {
         self.hops
@@ -156,7 +167,7 @@ impl FromStr for TrustedProxies {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        if text.trim().is_empty() { Ok(Self::none()) } else { Self::from_entries(text.split(',')) }
+        if text.trim_ascii().is_empty() { Ok(Self::none()) } else { Self::from_entries(text.split(',')) }
     }
 }
 

@@ -95,6 +95,7 @@ pub struct Step {
 
 /// What was found about one hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It may speak for the hop on its left.
     Trusted,

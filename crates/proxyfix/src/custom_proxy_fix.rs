@@ -35,7 +35,7 @@ use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, Step, TrustedProxies}
 
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
-use crate::head::Judge;
+use crate::head::{Judge, report_risks};
 use crate::headers::own_header;
 
 /// Corrects any field from the header that the operator names for it: `CF-Connecting-IP`, `X-Scheme`,
@@ -63,9 +63,8 @@ use crate::headers::own_header;
 /// # Ok::<(), proxyfix::Error>(())
 /// ```
 ///
-/// In a stack, whichever of this fix and `ProxyFix` comes first removes every
-/// [protected](crate::PROTECTED_HEADERS) header, so that the second can read only headers that are
-/// not protected, such as `X-FHost`. The first of them that reads who the client is decides it.
+/// In a stack with `ProxyFix`, in either order, each reads the request as it came in. The first of
+/// them that reads who the client is decides it; other fields are the last one's that reads them.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct CustomProxyFix {
@@ -212,6 +211,7 @@ impl CustomProxyFixBuilder {
             return Err(Error::refused("a CustomProxyFix without a source: name a header for a field"));
         }
         let own = self.headers.iter().map(|name| own_header(name)).collect::<Result<_, _>>()?;
+        report_risks(&policy);
         Ok(CustomProxyFix { inner: Arc::new(Inner { policy, own, functions: self.functions }) })
     }
 }

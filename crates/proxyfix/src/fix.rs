@@ -34,8 +34,8 @@ use tower_service::Service;
 /// by [`Fixed`] alike, it cannot fail, and it leaves the response alone. Applying it twice equals
 /// applying it once.
 ///
-/// Several fixes make one: a tuple of up to eight applies them from left to right, [`Option`] applies
-/// the fix it holds or nothing, [`Arc`] shares one.
+/// Several fixes make one: a tuple of up to eight and a `Vec` apply them from first to last, [`Option`]
+/// applies the fix it holds or nothing, `()` nothing; [`Box`] and [`Arc`] hold any.
 ///
 /// Your own corrections compose with ours:
 ///
@@ -43,23 +43,24 @@ use tower_service::Service;
 /// use http::request::Parts;
 /// use proxyfix::{Fix, Origin, ProxyFix, TrustedProxies};
 ///
-/// /// The office network may see debug pages.
-/// struct Internal;
+/// /// Marks requests from the network of the office.
+/// struct Office;
 ///
-/// impl Fix for Internal {
+/// #[derive(Clone)]
+/// struct FromTheOffice;
+///
+/// impl Fix for Office {
 ///     fn fix(&self, parts: &mut Parts) {
-///         let internal = parts
-///             .extensions
-///             .get::<Origin>()
-///             .is_some_and(|origin| origin.is_complete_and(|ip| ip.is_loopback()));
-///         if internal {
-///             parts.extensions.insert(proxyfix_example_marker());
+///         let office: ipnet::IpNet = "198.51.100.0/24".parse().unwrap();
+///         // An origin that is not complete is from nowhere.
+///         let inside = |origin: &Origin| origin.is_complete_and(|ip| office.contains(&ip));
+///         if parts.extensions.get::<Origin>().is_some_and(inside) {
+///             parts.extensions.insert(FromTheOffice);
 ///         }
 ///     }
 /// }
-/// # fn proxyfix_example_marker() -> u8 { 1 }
 ///
-/// let stack = (ProxyFix::new(TrustedProxies::none()), Internal);
+/// let stack = (ProxyFix::new(TrustedProxies::none()), Office);
 /// # let (mut parts, ()) = http::Request::new(()).into_parts();
 /// stack.fix(&mut parts);
 /// ```
@@ -78,6 +79,24 @@ impl<F: Fix + ?Sized> Fix for Arc<F> {
     fn fix(&self, parts: &mut Parts) {
         (**self).fix(parts);
     }
+}
+
+impl<F: Fix + ?Sized> Fix for Box<F> {
+    fn fix(&self, parts: &mut Parts) {
+        (**self).fix(parts);
+    }
+}
+
+impl<F: Fix> Fix for Vec<F> {
+    fn fix(&self, parts: &mut Parts) {
+        for fix in self {
+            fix.fix(parts);
+        }
+    }
+}
+
+impl Fix for () {
+    fn fix(&self, _: &mut Parts) {}
 }
 
 impl<F: Fix> Fix for Option<F> {

@@ -84,6 +84,7 @@ struct Rules {
 enum Allowed {
     Exactly(Host),
     Below(Host),
+    AtOrBelow(Host),
 }
 
 impl Guard {
@@ -100,19 +101,18 @@ impl Guard {
     }
 
     /// Refuses requests for any other host: `good.example` is that host, `*.good.example` are the
-    /// hosts below it, on a label boundary, and not itself. Ports do not matter.
+    /// hosts below it, on a label boundary, and not itself; `.good.example` is both. Ports do not
+    /// matter.
     ///
     /// The list applies to the host that was decided upon, whether it was forwarded or received.
     pub fn allow_hosts<T: AsRef<str>>(self, hosts: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let hosts = hosts.into_iter().map(|host| {
             let host = host.as_ref();
-            match host.strip_prefix("*.") {
-                Some(parent) => parent.parse().map(Allowed::Below),
-                None if host.starts_with('.') => Err(Error::refused(&format!(
-                    "{host:?} is not an allowed host; did you mean \"*{host}\" (the hosts below it), \
-                     {:?} (itself), or both?",
-                    &host[1..]
-                ))),
+            if let Some(parent) = host.strip_prefix("*.") {
+                return parent.parse().map(Allowed::Below);
+            }
+            match host.strip_prefix('.') {
+                Some(parent) => parent.parse().map(Allowed::AtOrBelow),
                 None => host.parse().map(Allowed::Exactly),
             }
         });
@@ -142,11 +142,13 @@ impl Guard {
 
 impl Allowed {
     fn admits(&self, host: &Host) -> bool {
+        let below = |parent: &Host| {
+            host.as_str().strip_suffix(parent.as_str()).is_some_and(|labels| labels.ends_with('.'))
+        };
         match self {
             Self::Exactly(allowed) => allowed == host,
-            Self::Below(parent) => {
-                host.as_str().strip_suffix(parent.as_str()).is_some_and(|labels| labels.ends_with('.'))
-            }
+            Self::Below(parent) => below(parent),
+            Self::AtOrBelow(parent) => parent == host || below(parent),
         }
     }
 }
@@ -329,7 +331,8 @@ mod tests {
 
     #[test]
     fn t69_t73_only_our_hosts_on_a_label_boundary() {
-        let guard = Guard::new().allow_hosts(["good.example", "*.sub.example", "[::1]"]).unwrap();
+        let guard =
+            Guard::new().allow_hosts(["good.example", "*.sub.example", "[::1]", ".both.example"]).unwrap();
         for ours in [
             "good.example",
             "GOOD.Example.",
@@ -337,6 +340,8 @@ mod tests {
             "a.sub.example",
             "a.b.sub.example",
             "[::1]",
+            "both.example",
+            "a.both.example",
         ] {
             assert_refuses(&guard, &fixed(Some(ours), "203.0.113.9", "http"), None);
         }
@@ -366,7 +371,7 @@ mod tests {
     #[test]
     fn lists_that_cannot_mean_what_they_say_do_not_build() {
         let refused = |hosts: &[&str]| Guard::new().allow_hosts(hosts).unwrap_err().to_string();
-        assert!(refused(&[".good.example"]).contains("did you mean \"*.good.example\""));
+        assert!(refused(&[".good..example"]).contains("good..example"));
         assert!(refused(&["good.example:80"]).contains("good.example:80"));
         assert!(refused(&["*"]).contains('*'));
         assert!(refused(&[]).contains("every request"));

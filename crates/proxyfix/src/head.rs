@@ -1,5 +1,6 @@
 //! The head of a request: what it says of itself, and writing the answer back.
 
+use std::fmt;
 use std::io::Write as _;
 use std::sync::Once;
 
@@ -11,7 +12,7 @@ use proxyfix_policy::{
     Field, Host, Mount, Origin, Outcome, Peer, Policy, Port, Prefix, Received, Scheme, Step,
 };
 
-use crate::headers::{HeaderClaims, sanitize};
+use crate::headers::{HeaderClaims, Removed, sanitize};
 use crate::uri;
 
 /// A host and, where one is stated, a port.
@@ -41,30 +42,38 @@ impl Judge<'_> {
             }
         };
         let mount = parts.extensions.get::<Mount>();
-        let named = Named::read(self.policy, parts);
-        let received = Received {
-            scheme: match &earlier {
-                Some(earlier) => earlier.scheme(),
-                None => parts.extensions.get::<Scheme>().copied().unwrap_or_default(),
-            },
-            host: named.effective.clone(),
-            prefix: mount.map(Mount::prefix).cloned().unwrap_or_default(),
-        };
         let through_gateway = mount.is_some();
-        let judged = earlier.is_some();
-        let claims = HeaderClaims { headers: &parts.headers, judged, computed: self.computed };
+        let named = Named::read(self.policy, parts);
+        let received = named.received(parts, mount, earlier.as_ref());
+        // What an earlier fix removed is read where it was, what came back since is not.
+        let mut removed = parts.extensions.remove::<Removed>();
+        if earlier.is_some() && removed.is_none() {
+            removed = Some(Removed::default());
+        }
+        let claims =
+            HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed: self.computed };
         let origin = self.policy.explain(peer, received, &claims, on_step);
         let stated_prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
         let mut origin = match &earlier {
             Some(earlier) => origin.after(earlier),
             None => origin.with_gateway(through_gateway),
         };
-        if named.contradicts_itself(parts, &origin) {
+        if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
             origin.withhold_host();
         }
         tracing::debug!(event = "fwd.decided", %peer, ending = origin.ending().as_str());
 
-        sanitize(&mut parts.headers, self.own);
+        let newly = sanitize(&mut parts.headers, self.own);
+        let removed = match removed {
+            Some(mut removed) => {
+                removed.extend(newly);
+                removed
+            }
+            None => newly,
+        };
+        if !removed.is_empty() {
+            parts.extensions.insert(removed);
+        }
         named.write(parts, &origin, self.absolute);
         let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
         if stated_prefix {
@@ -72,6 +81,25 @@ impl Judge<'_> {
         }
         parts.extensions.insert(mount);
         parts.extensions.insert(origin);
+    }
+}
+
+/// Says at construction what is permitted and risky (once a construction, never a request).
+pub(crate) fn report_risks(policy: &Policy) {
+    let trusted = policy.trusted();
+    if trusted.trusts_every_peer() {
+        tracing::warn!(
+            event = "config.trust_any",
+            "every peer is trusted: whoever can connect can claim to be anybody"
+        );
+    } else if trusted.trusts_nobody() {
+        tracing::info!(event = "config.no_trust", "nobody is trusted: forwarding headers have no effect");
+    } else if trusted.is_wide() {
+        tracing::warn!(
+            event = "config.wide_trust",
+            "a trusted network is wider than /16 (IPv6: /48): whatever runs there may name any client; list \
+             the addresses of the proxies"
+        );
     }
 }
 
@@ -172,6 +200,28 @@ impl Named {
         Self { authority, host, effective }
     }
 
+    /// The request as it came in, or as an earlier fix left it.
+    fn received(&self, parts: &Parts, mount: Option<&Mount>, earlier: Option<&Origin>) -> Received {
+        let mut host = self.effective.clone();
+        let scheme = match earlier {
+            Some(earlier) => earlier.scheme(),
+            None => parts.extensions.get::<Scheme>().copied().unwrap_or_default(),
+        };
+        // The `Host` that an earlier fix wrote leaves the default port out; it was stated all the same.
+        if let (Some((name, port)), Some(earlier)) = (&mut host, earlier) {
+            if earlier.host() == Some(name)
+                && earlier.port() == port.filter(|it| *it != scheme.default_port())
+            {
+                *port = earlier.stated_port();
+            }
+        }
+        Received { scheme, host, prefix: mount.map(Mount::prefix).cloned().unwrap_or_default() }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.host.is_nothing() && self.authority.is_nothing()
+    }
+
     /// Whether the host stands as received and an HTTP/2 request names another one in `Host` than in
     /// `:authority`: then nobody can say which (RFC 9113 section 8.3.1).
     fn contradicts_itself(&self, parts: &Parts, origin: &Origin) -> bool {
@@ -183,8 +233,7 @@ impl Named {
                 && self.authority.says(self.effective.as_ref(), origin.scheme()))
     }
 
-    /// Makes `Host` and the target's authority say what `origin` says; what says it already keeps
-    /// its bytes.
+    /// Makes `Host` and the target's authority say what `origin` says, to the byte.
     fn write(self, parts: &mut Parts, origin: &Origin, absolute: bool) {
         let Some(host) = origin.host() else {
             parts.headers.remove(HOST);
@@ -193,28 +242,50 @@ impl Named {
             }
             return;
         };
-        let scheme = origin.scheme();
-        let wanted = (host.clone(), origin.port());
-        let says = |said: &Said| said.says(Some(&wanted), scheme);
-        let text = || match origin.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_string(),
-        };
-        let believed =
-            [Field::Host, Field::Port].iter().any(|field| origin.outcome(*field) == Outcome::Believed);
-        // A believed host is written out even where the received one means the same.
-        if !says(&self.host) || (believed && parts.headers.get(HOST).is_none_or(|it| *it != *text())) {
-            if let Ok(value) = HeaderValue::try_from(text()) {
+        let text = Text { host: host.as_str(), port: origin.port() };
+        let written = matches!(self.host, Said::Host(_))
+            && parts.headers.get(HOST).is_some_and(|line| text.is(line.as_bytes()));
+        if !written {
+            if let Ok(value) = HeaderValue::try_from(text.to_string()) {
                 parts.headers.insert(HOST, value);
             }
         }
-        let wants_authority = !self.authority.is_nothing()
-            || (absolute && uri::has_path(parts) && parts.uri.authority().is_none());
-        let same_scheme = parts.uri.scheme_str() == Some(scheme.as_str());
-        if wants_authority && !(says(&self.authority) && same_scheme) {
-            if let Ok(authority) = Authority::try_from(text()) {
+        let scheme = origin.scheme();
+        let authority = uri::authority(parts);
+        let wanted =
+            authority.is_some() || (absolute && uri::has_path(parts) && parts.uri.authority().is_none());
+        let written = authority.is_some_and(|it| text.is(it.as_str().as_bytes()))
+            && parts.uri.scheme_str() == Some(scheme.as_str());
+        if wanted && !written {
+            if let Ok(authority) = Authority::try_from(text.to_string()) {
                 uri::set_origin(&mut parts.uri, Some((scheme, authority)));
             }
+        }
+    }
+}
+
+/// A host and its port as `Host` and a target write them.
+struct Text<'a> {
+    host: &'a str,
+    port: Option<Port>,
+}
+
+impl Text<'_> {
+    /// Whether `octets` are this text, found out without writing it.
+    fn is(&self, octets: &[u8]) -> bool {
+        match (octets.strip_prefix(self.host.as_bytes()), self.port) {
+            (Some([]), None) => true,
+            (Some([b':', digits @ ..]), Some(port)) => Port::from_bytes(digits).is_ok_and(|it| it == port),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(self.host),
         }
     }
 }

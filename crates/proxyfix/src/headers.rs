@@ -1,6 +1,7 @@
 //! Which header names exist, their aliases, and their removal.
 
-use http::{HeaderMap, HeaderName};
+use http::header::Entry;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proxyfix_policy::{Claims, Error};
 
 /// The headers that could tell a later reader something else than the decision, in lower case.
@@ -44,13 +45,33 @@ pub const PROTECTED_HEADERS: [&str; 33] = [
     "x-url-scheme",
 ];
 
+/// What was removed from a request, for the fixes that come later in a stack: a request is judged by
+/// what it said as it came in, whichever fix reads it.
+#[derive(Clone, Default)]
+pub(crate) struct Removed(Vec<(HeaderName, HeaderValue)>);
+
 /// Removes every protected header and the operator's own, under all their aliases.
-pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) {
+pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) -> Removed {
     let doomed: Vec<HeaderName> =
         headers.keys().filter(|name| is_protected(name.as_str(), own)).cloned().collect();
+    let mut removed = Vec::with_capacity(doomed.len());
     for name in doomed {
-        headers.remove(&name);
         tracing::trace!(event = "fwd.removed", name = name.as_str(), "protected header removed");
+        if let Entry::Occupied(entry) = headers.entry(&name) {
+            removed.extend(entry.remove_entry_mult().1.map(|value| (name.clone(), value)));
+        }
+    }
+    Removed(removed)
+}
+
+impl Removed {
+    /// Adds what a later fix removed, but for protected headers: those came back from inside.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.0.extend(later.0.into_iter().filter(|(name, _)| !is_protected(name.as_str(), &[])));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -74,9 +95,8 @@ fn folds_to(name: &str, protected: &str) -> bool {
 /// The headers of a request, as the policy reads them.
 pub(crate) struct HeaderClaims<'a> {
     pub(crate) headers: &'a HeaderMap,
-    /// Whether the request was judged before: protected headers were removed then, and what bears
-    /// their names now came from inside.
-    pub(crate) judged: bool,
+    /// What earlier fixes removed; `None` where no fix ran before.
+    pub(crate) removed: Option<&'a Removed>,
     /// Values that were computed, under names that no header can have.
     pub(crate) computed: &'a [(&'static str, Vec<u8>)],
 }
@@ -84,11 +104,18 @@ pub(crate) struct HeaderClaims<'a> {
 impl Claims for HeaderClaims<'_> {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let computed = self.computed.iter().find(|(computed, _)| *computed == name);
-        let hidden = computed.is_some() || (self.judged && is_protected(name, &[]));
+        // The lines of one name were removed together and stand together.
+        let removed = self.removed.map_or(&[][..], |removed| &removed.0);
+        let start = removed.iter().position(|(removed, _)| removed == name).unwrap_or(removed.len());
+        let length = removed[start..].iter().take_while(|(removed, _)| removed == name).count();
+        let removed = &removed[start..start + length];
+        let hidden =
+            computed.is_some() || !removed.is_empty() || (self.removed.is_some() && is_protected(name, &[]));
         self.headers
             .get_all(if hidden { "" } else { name })
             .into_iter()
-            .map(http::HeaderValue::as_bytes)
+            .chain(removed.iter().map(|(_, value)| value))
+            .map(HeaderValue::as_bytes)
             .chain(computed.map(|(_, value)| value.as_slice()))
     }
 }

@@ -67,7 +67,7 @@ impl Fix for LighttpdCgiRootFix {
         if !mount_may_change(parts) || !uri::has_path(parts) {
             return;
         }
-        let mount = parts.extensions.get::<Mount>().filter(|mount| !mount.is_split());
+        let mount = parts.extensions.get::<Mount>().filter(|mount| !mount.is_split_at(&self.root));
         let split = mount.and_then(|mount| mount.split_at(parts.uri.path(), &self.root));
         if let Some((mount, path)) = split {
             // A path that is too long to be joined stays, and the mount with it.

@@ -43,7 +43,7 @@ use proxyfix_policy::{Error, Family, Field, Policy, PolicyBuilder, Step, Trusted
 
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
-use crate::head::Judge;
+use crate::head::{Judge, report_risks};
 use crate::headers::own_header;
 
 /// Corrects client, scheme, host, port and prefix from the headers of trusted proxies.
@@ -56,7 +56,7 @@ use crate::headers::own_header;
 /// | thing | after the fix |
 /// | --- | --- |
 /// | [`Origin`](crate::Origin) in the extensions | always |
-/// | `Host` and, where the request target carries one, the authority | the client's; both agree. A valid received one keeps its bytes; one that is no host, or two `Host` lines, are removed |
+/// | `Host` and, where the request target carries one, the authority | the client's; both agree, to the byte: lower case, no trailing dot, no default port. What is no host, or two `Host` lines, is removed |
 /// | scheme | in `Origin`; in the `Uri` where it carries one |
 /// | [`Mount`](crate::Mount) in the extensions | the prefix, validated |
 /// | [`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS), under every alias | removed, whoever sent them |
@@ -90,6 +90,7 @@ impl ProxyFix {
     pub fn new(policy: impl Into<Policy>) -> Self {
         let policy = policy.into();
         let own = policy.single_headers().filter_map(|name| own_header(name).ok()).collect();
+        report_risks(&policy);
         Self { inner: Arc::new(Inner { policy, own, absolute: false }) }
     }
 
@@ -208,6 +209,7 @@ impl ProxyFixBuilder {
         let policy = self.policy.build()?;
         let own = self.own.iter().map(String::as_str).chain(policy.single_headers());
         let own = own.map(own_header).collect::<Result<_, _>>()?;
+        report_risks(&policy);
         Ok(ProxyFix { inner: Arc::new(Inner { policy, own, absolute: self.absolute }) })
     }
 
@@ -281,9 +283,28 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_host_keeps_its_bytes() {
+    fn t74_t83_there_is_one_host_in_one_spelling() {
         let fix = ProxyFix::builder(trusted()).host().build().unwrap();
-        assert_rewritten(&fix, head("/", &[("host", "Good.Example.:80")]), "/", Some("Good.Example.:80"));
+        assert_rewritten(&fix, head("/", &[("host", "Good.Example.:80")]), "/", Some("good.example"));
+        let both = head("http://GOOD.example/x", &[("host", "good.example:80")]);
+        assert_rewritten(&fix, both, "http://good.example/x", Some("good.example"));
+        assert_rewritten(&fix, head("/", &[("host", "good.example:8080")]), "/", Some("good.example:8080"));
+    }
+
+    #[test]
+    fn t79_a_stated_port_outlives_the_scheme_that_would_leave_it_out() {
+        let first = ProxyFix::builder(trusted()).host().port().build().unwrap();
+        let second = CustomProxyFix::builder(trusted()).scheme("X-Scheme").build().unwrap();
+        let headers =
+            [("x-forwarded-host", "good.example"), ("x-forwarded-port", "80"), ("x-scheme", "https")];
+        assert_rewritten(&(first, second), head("/", &headers), "/", Some("good.example:80"));
+    }
+
+    #[test]
+    fn t92_a_bare_authority_is_left_alone() {
+        let fix = ProxyFix::new(trusted());
+        let parts = head("evil.example:443", &[("host", "app.internal")]);
+        assert_rewritten(&fix, parts, "evil.example:443", Some("app.internal"));
     }
 
     #[test]
@@ -299,7 +320,7 @@ mod tests {
             &fix,
             http2(&[("host", "GOOD.example:80")]),
             "http://good.example/x",
-            Some("GOOD.example:80"),
+            Some("good.example"),
         );
         assert_rewritten(&fix, http2(&[("host", "evil.example")]), "/x", None);
     }
@@ -333,6 +354,22 @@ mod tests {
         assert_eq!(client(&headers), "198.51.100.7");
         // Where the first finds no header, the second decides.
         assert_eq!(client(&headers[..1]), "203.0.113.9");
+    }
+
+    #[test]
+    fn each_fix_of_a_stack_reads_what_came_in() {
+        let custom = CustomProxyFix::builder(trusted()).host("X-Original-Host").build().unwrap();
+        let headers = [("x-forwarded-for", "203.0.113.9"), ("x-original-host", "good.example")];
+        let proxy = ProxyFix::new(trusted());
+        let stacks: [&dyn Fix; 2] = [&(custom.clone(), proxy.clone()), &(proxy, custom)];
+        for stack in stacks {
+            let mut parts = head("/", &headers);
+            stack.fix(&mut parts);
+            let origin = parts.extensions.get::<Origin>().unwrap();
+            assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
+            assert_eq!(parts.headers["host"], "good.example");
+            assert_eq!(parts.headers.len(), 1);
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The only code that edits a [`Uri`].
 
 use http::request::Parts;
+use http::uri;
 use http::uri::{Authority, PathAndQuery, Uri};
-use http::{Method, uri};
 use proxyfix_policy::Scheme;
 
-/// Whether the target is the authority of a tunnel, which names no host of ours (RFC 9112
+/// Whether the target is a bare authority, which names a tunnel and no host of ours (RFC 9112
 /// section 3.2.3). The `CONNECT` of HTTP/2 that names a URL (RFC 8441) is a request like others.
 fn is_tunnel(parts: &Parts) -> bool {
-    parts.method == Method::CONNECT && parts.uri.scheme().is_none()
+    parts.uri.authority().is_some() && parts.uri.scheme().is_none()
 }
 
 /// Whether the target names a path: not the `*` of `OPTIONS` (RFC 9112 section 3.2.4), not a tunnel.
