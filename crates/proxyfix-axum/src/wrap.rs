@@ -65,13 +65,13 @@ pub fn wrap<F: Fix>(router: Router, fix: F) -> Wrapped<F> {
     Wrapped(Fixed::new(ConnectInfoFix(fix), router))
 }
 
-/// A router behind a fix, made by [`wrap`]: a service for [`axum::serve`].
+/// A router behind a fix, made by [`wrap`]: a service for [`axum::serve()`].
 #[derive(Clone, Debug)]
 #[must_use = "a service does nothing until it is served"]
 pub struct Wrapped<F>(Fixed<ConnectInfoFix<F>, Router>);
 
 impl<F: Clone> Wrapped<F> {
-    /// What [`axum::serve`] serves, with the connection information that the fix needs: `C` is
+    /// What [`axum::serve()`] serves, with the connection information that the fix needs: `C` is
     /// [`SocketAddr`](std::net::SocketAddr) for TCP, [`ConnectedPeer`](crate::ConnectedPeer) for any.
     pub fn into_make_service_with_connect_info<C>(self) -> IntoMakeServiceWithConnectInfo<Self, C>
     where

@@ -1,0 +1,1023 @@
+//! The laws: what holds for every request, however hostile.
+//!
+//! Each law says which breakages of the crates it was seen to catch.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::Uri;
+use http::{HeaderName, HeaderValue, Method, Request, Version, header};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proxyfix::{
+    CustomProxyFix, Ending, Family, Field, Fix, Host, LighttpdCgiRootFix, Mount, Origin, PROTECTED_HEADERS,
+    Peer, Port, Prefix, ProxyFix, Scheme, ScriptNameStripper, Step, TrustedProxies, Verdict,
+};
+
+// What a client may write
+
+/// Bytes that mean something to somebody, and others.
+fn hostile_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        4 => select(b"\"\\[](),;:%=.-_/@ \t".as_slice()),
+        1 => b'0'..=b'9',
+        1 => 0x20_u8..=0x7E,
+        1 => 0x80_u8..=0xFF,
+    ]
+}
+
+fn snippet() -> impl Strategy<Value = &'static str> {
+    select(
+        &[
+            "unknown",
+            "127.0.0.1",
+            "10.0.0.7",
+            "198.51.100.7",
+            "203.0.113.9:51515",
+            "::ffff:10.0.0.1",
+            "2001:db8::9",
+            "\"[2001:db8::9]:4711\"",
+            "for=",
+            "for=\"",
+            ";proto=https",
+            ";host=evil.example",
+            "\\\"",
+            "_x",
+            "https",
+            "evil.example",
+            "/app",
+            ", ",
+        ][..],
+    )
+}
+
+/// Any bytes that a header can have.
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => hostile_byte().prop_map(|byte| vec![byte]),
+        8 => snippet().prop_map(|text| text.as_bytes().to_vec()),
+        1 => (hostile_byte(), 60..600_usize).prop_map(|(byte, length)| vec![byte; length]),
+    ];
+    vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+}
+
+/// Mostly few, sometimes 64.
+fn few_or_64<S: Strategy + Clone>(element: S) -> impl Strategy<Value = Vec<S::Value>> {
+    prop_oneof![12 => vec(element.clone(), 0..8), 1 => vec(element, 64)]
+}
+
+/// Values that a proxy may write, and some that it may not.
+fn values(field: Field) -> &'static [&'static str] {
+    match field {
+        Field::For => &[
+            "203.0.113.9",
+            "198.51.100.7:4711",
+            "10.0.0.7",
+            "[2001:db8::9]:80",
+            "\"1.1.1.1",
+            "::1\"",
+            "unknown",
+            "",
+        ],
+        Field::Proto => &["https", "http", "HTTPS", "wss"],
+        Field::Host => &[
+            "good.example",
+            "GOOD.example.",
+            "good.example:8080",
+            "a:443",
+            "a:80",
+            "[2001:DB8::9]:80",
+            "a_b",
+            "u@evil.example",
+        ],
+        Field::Port => &["443", "80", "8443", "0", "80x"],
+        Field::Prefix => &["/app", "/", "/app/v1/", "//evil.example", "/caf%C3%A9"],
+    }
+}
+
+fn elements() -> &'static [&'static str] {
+    &[
+        "for=203.0.113.9;proto=https;host=good.example",
+        "for=\"[2001:db8::9]:4711\"",
+        "for=10.0.0.7;host=\"a:443\"",
+        "proto=https;host=good.example",
+        "for=unknown;proto=https",
+        "for=203.0.113.9;for=127.0.0.1",
+        "for=198.51.100.7;host=\"a\\\", for=127.0.0.1\"",
+        "",
+    ]
+}
+
+/// One value, a list of several, or anything.
+fn value(neat: &'static [&'static str]) -> impl Strategy<Value = HeaderValue> + Clone {
+    let list = (vec(select(neat), 1..4), select(&[", ", ",", " ,\t"][..]));
+    let bytes = prop_oneof![
+        2 => list.prop_map(|(values, comma)| values.join(comma).into_bytes()),
+        1 => hostile(),
+    ];
+    bytes.prop_map(|bytes| header_value(&bytes)).boxed()
+}
+
+fn header_value(bytes: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(bytes).unwrap()
+}
+
+fn header_name(name: &str) -> HeaderName {
+    HeaderName::from_bytes(name.as_bytes()).unwrap()
+}
+
+type Line = (HeaderName, HeaderValue);
+
+/// A line of one of the five fields.
+fn field_line() -> impl Strategy<Value = Line> + Clone {
+    let line = |field: Field| (Just(header_name(field.x_forwarded_name())), value(values(field)));
+    prop_oneof![
+        4 => line(Field::For),
+        1 => line(Field::Proto),
+        1 => line(Field::Host),
+        1 => line(Field::Port),
+        1 => line(Field::Prefix),
+    ]
+    .boxed()
+}
+
+fn forwarded_line() -> impl Strategy<Value = Line> + Clone {
+    (Just(header::FORWARDED), value(elements()))
+}
+
+/// A protected header, often under another spelling.
+fn alias_line() -> impl Strategy<Value = Line> + Clone {
+    let alias = (select(PROTECTED_HEADERS.as_slice()), select(&["-", "_", ".", "~"][..]));
+    let name = prop_oneof![
+        1 => select(&["x-real-ip", "client-ip", "cf-connecting-ip"][..]).prop_map(str::to_owned),
+        2 => alias.prop_map(|(name, hyphen)| name.replace('-', hyphen)),
+    ];
+    (name.prop_map(|name| header_name(&name)), value(values(Field::For))).boxed()
+}
+
+fn line() -> impl Strategy<Value = Line> + Clone {
+    prop_oneof![
+        8 => field_line(),
+        2 => forwarded_line(),
+        2 => alias_line(),
+        1 => (Just(header_name("x-fhost")), value(values(Field::Host))),
+        1 => (select(&["via", "cookie", "x-request-id"][..]).prop_map(header_name), value(elements())),
+    ]
+    .boxed()
+}
+
+fn host_line() -> impl Strategy<Value = Line> + Clone {
+    (Just(header::HOST), value(values(Field::Host)))
+}
+
+/// Between none and three, mostly one.
+fn host_lines() -> impl Strategy<Value = Vec<Line>> {
+    prop_oneof![1 => vec(host_line(), 0..=3), 3 => vec(host_line(), 1)]
+}
+
+/// Origin form, absolute form, authority form, asterisk form.
+fn target() -> impl Strategy<Value = Uri> {
+    let path = select(
+        &[
+            "/",
+            "/users/7?x=%2F",
+            "/app/x",
+            "/app",
+            "/app//evil.example/x?q",
+            "//evil.example",
+            "?q",
+            "/%2e/;a=b",
+            "",
+        ][..],
+    );
+    let authority = prop_oneof![
+        select(values(Field::Host)).prop_map(str::to_owned),
+        "[a-c0-9.:@_%\\[\\]~!$'()*+,;=-]{1,12}",
+    ];
+    let absolute = (select(&["http", "https", "ftp"][..]), authority.clone(), path.clone());
+    let text = prop_oneof![
+        6 => path.prop_map(str::to_owned),
+        4 => absolute.prop_map(|(scheme, authority, path)| format!("{scheme}://{authority}{path}")),
+        1 => authority,
+        1 => Just("*".to_owned()),
+    ];
+    text.prop_map(|text| text.parse().unwrap_or_default())
+}
+
+/// A request's head before any fix.
+#[derive(Clone, Debug)]
+struct Head {
+    method: Method,
+    target: Uri,
+    version: Version,
+    peer: Option<Peer>,
+    scheme: Option<Scheme>,
+    mount: Option<Mount>,
+    lines: Vec<Line>,
+}
+
+impl Head {
+    fn parts(&self) -> Parts {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = self.method.clone();
+        parts.uri = self.target.clone();
+        parts.version = self.version;
+        for (name, value) in &self.lines {
+            parts.headers.append(name, value.clone());
+        }
+        self.peer.map(|peer| parts.extensions.insert(peer));
+        self.scheme.map(|scheme| parts.extensions.insert(scheme));
+        self.mount.clone().map(|mount| parts.extensions.insert(mount));
+        parts
+    }
+
+    fn fixed(&self, fix: &dyn Fix) -> Parts {
+        let mut parts = self.parts();
+        fix.fix(&mut parts);
+        parts
+    }
+
+    fn with_lines(&self, lines: Vec<Line>) -> Self {
+        Self { lines, ..self.clone() }
+    }
+}
+
+fn peer(text: &str) -> Peer {
+    text.parse().unwrap()
+}
+
+fn trusted_peer() -> impl Strategy<Value = Option<Peer>> {
+    select(&["10.0.0.2:40000", "::ffff:10.0.0.2", "10.255.255.255"][..]).prop_map(|text| Some(peer(text)))
+}
+
+/// Not in 10.0.0.0/8, or not there at all.
+fn other_peer() -> impl Strategy<Value = Option<Peer>> {
+    let text = select(&["203.0.113.9:51515", "11.0.0.0", "2001:db8::9", "::10.0.0.2", "unix"][..]);
+    option::weighted(0.8, text.prop_map(peer))
+}
+
+fn any_peer() -> impl Strategy<Value = Option<Peer>> {
+    prop_oneof![3 => trusted_peer(), 1 => other_peer()]
+}
+
+fn mount() -> impl Strategy<Value = Mount> {
+    let script_name = select(vec![
+        b"".as_slice(),
+        b"/",
+        b"/app",
+        b"/app/",
+        b"/app.fcgi",
+        b"/users/7",
+        b"/a b",
+        b"/../x",
+        b"//evil.example",
+        b"/caf\xe9",
+    ]);
+    (script_name, any::<bool>())
+        .prop_map(|(name, nothing)| Mount::from_script_name(name).unwrap().with_nothing_below(nothing))
+}
+
+prop_compose! {
+    fn head(peer: impl Strategy<Value = Option<Peer>>, lines: impl Strategy<Value = Vec<Line>>)(
+        method in select(vec![Method::GET, Method::POST, Method::OPTIONS, Method::CONNECT]),
+        target in target(),
+        version in select(vec![Version::HTTP_11, Version::HTTP_2, Version::HTTP_10]),
+        peer in peer,
+        scheme in option::weighted(0.3, select(vec![Scheme::Http, Scheme::Https])),
+        mount in option::weighted(0.3, mount()),
+        hosts in host_lines(),
+        lines in lines,
+    ) -> Head {
+        Head { method, target, version, peer, scheme, mount, lines: [hosts, lines].concat() }
+    }
+}
+
+fn any_head() -> impl Strategy<Value = Head> {
+    head(any_peer(), few_or_64(line()))
+}
+
+// Whom an operator may trust, and what it may stack
+
+/// What a trusted set may be made of; some of them overlap.
+const NETWORKS: &[&str] =
+    &["10.0.0.0/8", "10.9.0.0/16", "192.168.0.0/16", "203.0.113.9", "127.0.0.1", "2001:db8::/32", "unix"];
+
+/// `10.0.0.0/8`, with and without a number of hops.
+fn trusted_set() -> impl Strategy<Value = TrustedProxies> {
+    (select(&["10.0.0.0/8", "::ffff:10.0.0.0/104"][..]), option::of(1..=2_u8)).prop_map(|(set, hops)| {
+        let set: TrustedProxies = set.parse().unwrap();
+        match hops {
+            Some(hops) => set.hops(hops).unwrap(),
+            None => set,
+        }
+    })
+}
+
+fn trusted() -> impl Strategy<Value = TrustedProxies> {
+    let counted =
+        (1..=3_u8).prop_map(|hops| TrustedProxies::dangerously_trust_every_peer().hops(hops).unwrap());
+    let unix = trusted_set().prop_map(TrustedProxies::local_sockets);
+    prop_oneof![3 => trusted_set(), 1 => unix, 1 => counted]
+}
+
+/// One fix of a stack.
+#[derive(Clone, Debug)]
+enum Piece {
+    Proxy { family: Family, count: Option<u8>, absolute: bool },
+    Custom,
+    Strip(&'static str),
+    Root(&'static str),
+}
+
+type AnyFix = Arc<dyn Fix + Send + Sync>;
+
+impl Piece {
+    fn fix(&self, trusted: &TrustedProxies) -> AnyFix {
+        match self {
+            Self::Proxy { family, count, absolute } => {
+                Arc::new(proxy_fix(trusted, family, *count, *absolute))
+            }
+            Self::Custom => Arc::new(CustomProxyFix::host(trusted.clone(), "X-FHost").unwrap()),
+            Self::Strip(prefix) => Arc::new(ScriptNameStripper::to(prefix.parse().unwrap())),
+            Self::Root(root) => Arc::new(LighttpdCgiRootFix::at(root.parse().unwrap())),
+        }
+    }
+}
+
+/// All five fields; `count` holds for all but the chain.
+fn proxy_fix(trusted: &TrustedProxies, family: &Family, count: Option<u8>, absolute: bool) -> ProxyFix {
+    let mut builder = ProxyFix::builder(trusted.clone()).family(family.clone()).fields(Field::ALL);
+    if let Some(count) = count {
+        builder = builder.x_proto(count).x_host(count).x_port(count).x_prefix(count);
+    }
+    if absolute {
+        builder = builder.absolute_uri();
+    }
+    builder.build().unwrap()
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    prop_oneof![2 => Just(Family::XForwarded), 1 => Just(Family::Forwarded)]
+}
+
+/// Fixes that judge claims.
+fn judge() -> impl Strategy<Value = Piece> + Clone {
+    let proxy = (family(), option::weighted(0.3, 1..=2_u8), any::<bool>())
+        .prop_map(|(family, count, absolute)| Piece::Proxy { family, count, absolute });
+    prop_oneof![3 => proxy, 1 => Just(Piece::Custom)].boxed()
+}
+
+/// Fixes of the mount.
+fn mount_fix() -> impl Strategy<Value = Piece> + Clone {
+    let prefix = select(&["", "/app", "/users"][..]);
+    prop_oneof![prefix.clone().prop_map(Piece::Strip), prefix.prop_map(Piece::Root)].boxed()
+}
+
+/// At least one fix that judges, among up to two others.
+fn judges_and_others() -> impl Strategy<Value = Vec<Piece>> {
+    let other = prop_oneof![judge(), mount_fix()];
+    (vec(other.clone(), 0..=1), judge(), vec(other, 0..=1))
+        .prop_map(|(before, judge, after)| [before, vec![judge], after].concat())
+}
+
+/// Up to two fixes that judge, and one of the mount before or behind them. The last judge may make the
+/// target absolute.
+fn judges_beside_a_mount_fix() -> impl Strategy<Value = Vec<Piece>> {
+    let parts = (vec(judge(), 0..=2), option::of(mount_fix()), any::<bool>());
+    parts.prop_map(|(mut pieces, mount_fix, first)| {
+        let last = pieces.len().saturating_sub(1);
+        for (index, piece) in pieces.iter_mut().enumerate() {
+            if let Piece::Proxy { absolute, .. } = piece {
+                *absolute &= index == last;
+            }
+        }
+        let at = if first { 0 } else { pieces.len() };
+        pieces.splice(at..at, mount_fix);
+        pieces
+    })
+}
+
+/// The pieces as a tuple.
+fn stack(pieces: &[Piece], trusted: &TrustedProxies) -> AnyFix {
+    let fixes: Vec<AnyFix> = pieces.iter().map(|piece| piece.fix(trusted)).collect();
+    match <[AnyFix; 3]>::try_from(fixes) {
+        Ok([a, b, c]) => Arc::new((a, b, c)),
+        Err(fixes) => match &fixes[..] {
+            [] => Arc::new(None::<ProxyFix>),
+            [a] => a.clone(),
+            [a, rest @ ..] => Arc::new((a.clone(), rest.first().cloned())),
+        },
+    }
+}
+
+/// One piece after the other, each with a trusted set of its own.
+fn fix_all(pieces: &[Piece], trusted: &[TrustedProxies], parts: &mut Parts) {
+    for (piece, trusted) in pieces.iter().zip(trusted) {
+        piece.fix(trusted).fix(parts);
+    }
+}
+
+// What an application sees
+
+/// A head after the fixes. Header names are sorted, because removal changes the order between names;
+/// the values of a name keep theirs.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    method: Method,
+    target: String,
+    version: Version,
+    headers: BTreeMap<String, Vec<HeaderValue>>,
+    origin: Option<Origin>,
+    mount: Option<Mount>,
+    peer: Option<Peer>,
+}
+
+fn seen(parts: &Parts) -> Seen {
+    let mut headers: BTreeMap<String, Vec<HeaderValue>> = BTreeMap::new();
+    for (name, value) in &parts.headers {
+        headers.entry(name.to_string()).or_default().push(value.clone());
+    }
+    Seen {
+        method: parts.method.clone(),
+        target: parts.uri.to_string(),
+        version: parts.version,
+        headers,
+        origin: parts.extensions.get().cloned(),
+        mount: parts.extensions.get().cloned(),
+        peer: parts.extensions.get().copied(),
+    }
+}
+
+/// What counts of a head, its header lines in order: all but what became of each field on the way.
+fn told(parts: &Parts) -> impl PartialEq + Debug + use<> {
+    let origin = parts.extensions.get::<Origin>().map(|origin| {
+        let client = (origin.client(), origin.client_port(), origin.ending(), origin.last_verified());
+        let place = (origin.scheme(), origin.host().cloned(), origin.port(), origin.prefix().clone());
+        (origin.peer(), client, place, origin.through_gateway())
+    });
+    let lines: Vec<_> = parts.headers.clone().into_iter().collect();
+    (Seen { origin: None, ..seen(parts) }, origin, lines)
+}
+
+fn origin(parts: &Parts) -> &Origin {
+    parts.extensions.get().unwrap()
+}
+
+/// Whether `name` folds to a protected header or to `own`.
+fn is_protected(name: &HeaderName, own: &str) -> bool {
+    let folded: String =
+        name.as_str().chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect();
+    PROTECTED_HEADERS.contains(&folded.as_str()) || folded == own
+}
+
+#[track_caller]
+fn assert_same(fix: &dyn Fix, one: &Head, other: &Head) {
+    assert_eq!(seen(&one.fixed(fix)), seen(&other.fixed(fix)));
+}
+
+// What honest proxies write
+
+/// How an honest proxy repeats a field of its own.
+#[derive(Clone, Copy, Debug)]
+enum Habit {
+    /// It leaves the field to others.
+    Silent,
+    /// The last proxy sets it.
+    Sets,
+    /// Every proxy appends to it, in one line.
+    Appends,
+    /// Every proxy appends a line.
+    AppendsLines,
+}
+
+fn habit() -> impl Strategy<Value = Habit> {
+    select(vec![Habit::Silent, Habit::Sets, Habit::Appends, Habit::AppendsLines])
+}
+
+/// What proxies append to the chain: a client outside of 10.0.0.0/8, or no address, then hops inside.
+/// Nothing but an empty entry would be no chain.
+fn honest_chain() -> impl Strategy<Value = Vec<&'static str>> {
+    let client = select(
+        &[
+            "203.0.113.9",
+            "203.0.113.9:51515",
+            "[2001:db8::9]:4711",
+            "11.0.0.0",
+            "::ffff:198.51.100.7",
+            "127.0.0.1",
+            "unknown",
+            "_x",
+            "fe80::1%eth0",
+            "",
+        ][..],
+    );
+    let hops = vec(select(&["10.0.0.7", "10.0.0.8:443", "::ffff:10.0.0.9"][..]), 0..4);
+    let chain = (client, hops).prop_map(|(client, hops)| [vec![client], hops].concat());
+    chain.prop_filter("no chain", |chain| *chain != [""])
+}
+
+/// As many values of each field as the chain has entries.
+fn honest_fields() -> impl Strategy<Value = Vec<(Field, Habit, Vec<&'static str>)>> {
+    let field = |field: Field| (Just(field), habit(), vec(select(values(field)), 4));
+    (field(Field::Proto), field(Field::Host), field(Field::Port), field(Field::Prefix))
+        .prop_map(|(proto, host, port, prefix)| vec![proto, host, port, prefix])
+}
+
+fn honest_lines(habit: Habit, values: &[&str]) -> Vec<String> {
+    match habit {
+        Habit::Silent => vec![],
+        Habit::Sets => vec![values[values.len() - 1].to_owned()],
+        Habit::Appends => vec![values.join(", ")],
+        Habit::AppendsLines => values.iter().map(|value| (*value).to_owned()).collect(),
+    }
+}
+
+/// An element of `Forwarded`, its values quoted as RFC 7239 asks.
+fn honest_element(node: &str, proto: &str, host: &str) -> String {
+    let node = match node.parse::<Ipv6Addr>() {
+        Ok(_) => format!("[{node}]"),
+        Err(_) => node.to_owned(),
+    };
+    let host = host.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("for=\"{node}\";proto={proto};host=\"{host}\"")
+}
+
+/// What a client wrote before the proxies appended to it, and in headers that are not read.
+#[derive(Clone, Debug, Default)]
+struct Forgery {
+    earlier_lines: Vec<Vec<u8>>,
+    same_line: Option<Vec<u8>>,
+    unread: Vec<Line>,
+}
+
+fn forgery(unread: impl Strategy<Value = Line> + Clone) -> impl Strategy<Value = Forgery> {
+    (few_or_64(hostile().boxed()), option::of(hostile()), vec(unread, 0..4))
+        .prop_map(|(earlier_lines, same_line, unread)| Forgery { earlier_lines, same_line, unread })
+}
+
+impl Forgery {
+    /// The lines of the header `name`: what the client wrote, then what the proxies appended.
+    fn before(&self, name: &HeaderName, honest: &[String]) -> Vec<Line> {
+        let mut honest: Vec<Vec<u8>> = honest.iter().map(|line| line.as_bytes().to_vec()).collect();
+        if let (Some(forged), Some(first)) = (&self.same_line, honest.first_mut()) {
+            *first = [forged, &b", "[..], first].concat();
+        }
+        let lines = self.earlier_lines.iter().chain(&honest);
+        lines.map(|line| (name.clone(), header_value(line))).collect()
+    }
+}
+
+/// Joins the entries to lines, a new one where `breaks` says so.
+fn joined(entries: &[String], breaks: u64) -> Vec<String> {
+    let mut lines = vec![entries[0].clone()];
+    for (index, entry) in entries.iter().enumerate().skip(1) {
+        match lines.last_mut() {
+            Some(line) if breaks >> (index % 64) & 1 == 0 => *line = format!("{line}, {entry}"),
+            _ => lines.push(entry.clone()),
+        }
+    }
+    lines
+}
+
+/// Trusts the proxies that wrote a chain of `entries`, by their set or by count, up to `reach` of them.
+fn trusting(entries: usize, reach: usize, any: bool) -> TrustedProxies {
+    let hops = u8::try_from(reach.clamp(1, entries)).unwrap();
+    match any {
+        true => TrustedProxies::dangerously_trust_every_peer().hops(hops).unwrap(),
+        false if reach > entries => "10.0.0.0/8".parse().unwrap(),
+        false => "10.0.0.0/8".parse::<TrustedProxies>().unwrap().hops(hops).unwrap(),
+    }
+}
+
+// Addresses
+
+/// Every text form of an address that a chain may have, or that a trusted set may have.
+fn spellings(ip: IpAddr) -> Vec<String> {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b] = [v4.to_bits() >> 16, v4.to_bits() & 0xFFFF];
+            vec![
+                v4.to_string(),
+                format!("::ffff:{v4}"),
+                format!("::FFFF:{a:x}:{b:x}"),
+                format!("0:0:0:0:0:ffff:{a:04X}:{b:04x}"),
+            ]
+        }
+        IpAddr::V6(v6) => {
+            let groups = v6.segments();
+            let full = |group: &u16| format!("{group:04x}");
+            let short = |group: &u16| format!("{group:X}");
+            vec![
+                v6.to_string(),
+                v6.to_string().to_uppercase(),
+                groups.iter().map(full).collect::<Vec<_>>().join(":"),
+                groups.iter().map(short).collect::<Vec<_>>().join(":"),
+            ]
+        }
+    }
+}
+
+/// The text of one entry: an address in a spelling, bare, in brackets, with a port.
+fn entry_text(ip: IpAddr, spelling: usize, form: usize) -> String {
+    let text = spellings(ip)[spelling].clone();
+    match (text.contains(':'), form) {
+        (true, 1) => format!("[{text}]"),
+        (true, 2) => format!("[{text}]:4711"),
+        (false, 2) => format!("{text}:4711"),
+        _ => text,
+    }
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    let known = select(&["10.0.0.7", "10.255.255.255", "203.0.113.9", "127.0.0.1", "2001:db8::9", "::1"][..]);
+    prop_oneof![3 => known.prop_map(|text| text.parse().unwrap()), 1 => any::<IpAddr>()]
+}
+
+/// Every address that stands in a line, however it is separated: a reader that knows no position.
+fn addresses(line: &[u8]) -> Vec<IpAddr> {
+    let text: String = String::from_utf8_lossy(line).replace('\\', "");
+    text.split([',', ';', '=', '"', ' ', '\t'])
+        .filter_map(|token| {
+            let token = token.split_once(":_").map_or(token, |(node, _)| node);
+            let bare = token.trim_start_matches('[').trim_end_matches(']');
+            token.parse::<SocketAddr>().map(|it| it.ip()).or_else(|_| bare.parse()).ok()
+        })
+        .map(|ip| ip.to_canonical())
+        .collect()
+}
+
+/// The steps of the chain of `family` from `peer`, and what was decided.
+fn explained(fix: &ProxyFix, head: &Head) -> (Vec<Step>, Parts) {
+    let (mut steps, mut parts) = (Vec::new(), head.parts());
+    fix.explain(&mut parts, &mut |step| steps.push(step));
+    (steps, parts)
+}
+
+/// The verdict that a walk of this ending gives last.
+fn last_verdict(ending: Ending) -> &'static [Verdict] {
+    match ending {
+        Ending::ClientFound | Ending::PeerUntrusted | Ending::AllTrusted | Ending::HopLimit => {
+            &[Verdict::Client]
+        }
+        Ending::PeerUnknown => &[Verdict::Unknown],
+        Ending::HeaderAbsent => &[Verdict::Trusted],
+        Ending::Malformed => &[Verdict::Malformed],
+        Ending::Opaque => &[Verdict::Opaque],
+        Ending::Empty => &[Verdict::Empty],
+        Ending::Unroutable => &[Verdict::Unroutable],
+        Ending::TooLong => &[Verdict::TooLong],
+        Ending::TooFew => &[Verdict::Trusted, Verdict::Counted],
+    }
+}
+
+/// Asserts that the steps lead to the origin.
+#[track_caller]
+fn assert_consistent(steps: &[Step], origin: &Origin) {
+    let ending = origin.ending();
+    let (last, passed) = steps.split_last().unwrap();
+    assert_eq!(steps[0].hop, origin.peer());
+    assert!(
+        passed.iter().all(|step| matches!(step.verdict, Verdict::Trusted | Verdict::Counted)),
+        "{steps:?}"
+    );
+    assert!(last_verdict(ending).contains(&last.verdict), "{ending}: {steps:?}");
+    let client = match last.verdict {
+        Verdict::Client => last.hop,
+        _ if ending == Ending::HeaderAbsent => origin.peer(),
+        _ => Peer::unknown(),
+    };
+    assert_eq!((origin.client(), origin.client_port()), (client.ip(), client.port()), "{steps:?}");
+    let trusted = steps.iter().rfind(|step| step.verdict == Verdict::Trusted);
+    let verified = match ending {
+        Ending::AllTrusted => client,
+        _ => trusted.map_or(origin.peer(), |step| step.hop),
+    };
+    assert_eq!(origin.last_verified(), verified, "{steps:?}");
+}
+
+/// Asserts that what `text` says is the host and port of `origin`.
+#[track_caller]
+fn assert_says(text: &[u8], origin: &Origin) {
+    let (host, port) = Host::with_port(text).unwrap();
+    let port = port.filter(|port| *port != origin.scheme().default_port());
+    assert_eq!((Some(&host), port), (origin.host(), origin.port()), "{}", text.escape_ascii());
+}
+
+/// Asserts that `text` has letters, digits and `others` only: what no grammar of ours may loosen.
+#[track_caller]
+fn assert_plain(text: &str, others: &str) {
+    assert!(text.chars().all(|char| char.is_ascii_alphanumeric() || others.contains(char)), "{text:?}");
+}
+
+/// Asserts that all that is published has passed its grammar, and that all places agree.
+#[track_caller]
+fn assert_typed(parts: &Parts, own: &str) {
+    let origin = origin(parts);
+    if let Some(host) = origin.host() {
+        assert_eq!(Host::from_bytes(host.as_str().as_bytes()).as_ref(), Ok(host));
+        assert_plain(host.as_str(), "-.[]:");
+    }
+    if let Some(port) = origin.port() {
+        assert_eq!(Port::from_bytes(port.to_string().as_bytes()), Ok(port));
+        assert!(origin.host().is_some() && port != origin.scheme().default_port());
+    }
+    let prefix = origin.prefix();
+    assert_eq!(Prefix::from_bytes(prefix.as_str().as_bytes()).as_ref(), Ok(prefix));
+    assert_plain(prefix.as_str(), "/-._~!$&*+=:@%");
+    assert!(!prefix.as_str().contains("//") && !prefix.as_str().ends_with('/'), "{prefix}");
+    assert_eq!(parts.extensions.get::<Mount>().map(Mount::prefix), Some(prefix));
+
+    let hosts: Vec<&HeaderValue> = parts.headers.get_all(header::HOST).iter().collect();
+    assert_eq!(hosts.len(), usize::from(origin.host().is_some()), "{hosts:?}");
+    for host in hosts {
+        assert_says(host.as_bytes(), origin);
+    }
+    // A bare authority, without a scheme, names a tunnel.
+    if let Some(scheme) = parts.uri.scheme_str() {
+        assert_says(parts.uri.authority().unwrap().as_str().as_bytes(), origin);
+        assert_eq!(scheme, origin.scheme().as_str());
+    }
+    let left: Vec<&HeaderName> = parts.headers.keys().filter(|name| is_protected(name, own)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(1024))]
+
+    /// What a client wrote before the proxies appended to it changes nothing.
+    ///
+    /// Red when: only the first line is read; unreadable, opaque or empty entries are skipped; a bad byte
+    /// spoils its line; fields are aligned with the length of the chain alone, or counted from the left.
+    #[test]
+    fn l1_prefix_invariance(
+        chain in honest_chain(),
+        fields in honest_fields(),
+        count in option::of(1..=4_u8),
+        breaks in any::<u64>(),
+        (reach, any) in (1..7_usize, any::<bool>()),
+        head in head(trusted_peer(), Just(vec![])),
+        forgery in forgery(prop_oneof![forwarded_line(), alias_line()].prop_filter("read", |(name, _)| {
+            !name.as_str().starts_with("x-forwarded-")
+        })),
+    ) {
+        let count = count.filter(|count| usize::from(*count) <= chain.len());
+        let fix = proxy_fix(&trusting(chain.len(), reach, any), &Family::XForwarded, count, false);
+        let entries: Vec<String> = chain.iter().map(|&entry| entry.to_owned()).collect();
+        let lines = |forgery: &Forgery| {
+            let name = |field: Field| header_name(field.x_forwarded_name());
+            let chain_lines = forgery.before(&name(Field::For), &joined(&entries, breaks));
+            let mut lines = [head.lines.clone(), forgery.unread.clone(), chain_lines].concat();
+            for (field, habit, values) in &fields {
+                // Proxies beyond the reach are nobody's: what they append counts as a client's.
+                let beyond = count.is_none() && reach < chain.len();
+                let habit = if beyond { Habit::Sets } else { *habit };
+                let honest = honest_lines(habit, &values[..chain.len()]);
+                // Without a count, a client's own value before a proxy's turns the field off.
+                let appended = matches!(habit, Habit::Appends | Habit::AppendsLines);
+                let forgery = if appended && count.is_some() { forgery } else { &Forgery::default() };
+                lines.extend(forgery.before(&name(*field), &honest));
+            }
+            lines
+        };
+        let (honest, forged) = (lines(&Forgery::default()), lines(&forgery));
+        assert_same(&fix, &head.with_lines(honest), &head.with_lines(forged));
+    }
+
+    /// The same of the elements of `Forwarded`.
+    ///
+    /// Red when: quotes are read from the left; the leftmost element is taken; elements are skipped.
+    #[test]
+    fn l1_prefix_invariance_of_forwarded(
+        chain in honest_chain(),
+        protos in vec(select(values(Field::Proto)), 4),
+        hosts in vec(prop_oneof![select(values(Field::Host)), select(elements())], 4),
+        count in option::of(1..=4_u8),
+        breaks in any::<u64>(),
+        (reach, any) in (1..7_usize, any::<bool>()),
+        head in head(trusted_peer(), Just(vec![])),
+        forgery in forgery(prop_oneof![field_line(), alias_line()].prop_filter("read", |(name, _)| {
+            *name != header::FORWARDED
+        })),
+    ) {
+        let count = count.filter(|count| usize::from(*count) <= chain.len());
+        let fix = proxy_fix(&trusting(chain.len(), reach, any), &Family::Forwarded, count, false);
+        let elements: Vec<String> = chain
+            .iter()
+            .zip(protos.iter().zip(hosts))
+            .map(|(node, (proto, host))| honest_element(node, proto, host))
+            .collect();
+        let lines = |forgery: &Forgery| {
+            let chain_lines = forgery.before(&header::FORWARDED, &joined(&elements, breaks));
+            [head.lines.clone(), forgery.unread.clone(), chain_lines].concat()
+        };
+        let (honest, forged) = (lines(&Forgery::default()), lines(&forgery));
+        assert_same(&fix, &head.with_lines(honest), &head.with_lines(forged));
+    }
+
+    /// Nobody who is not trusted says anything by a forwarding header.
+    ///
+    /// Red when: one field is read before the gate; headers of strangers, or aliases, are kept; a local
+    /// socket is trusted by default; networks are compared as text.
+    #[test]
+    fn l2_silence(
+        pieces in judges_and_others(),
+        trusted in trusted_set(),
+        head in head(other_peer(), few_or_64(line())),
+    ) {
+        let own = if pieces.iter().any(|piece| matches!(piece, Piece::Custom)) { "x-fhost" } else { "" };
+        let silent = head.lines.iter().filter(|(name, _)| !is_protected(name, own)).cloned().collect();
+        assert_same(&stack(&pieces, &trusted), &head, &head.with_lines(silent));
+    }
+
+    /// A larger trusted set takes the same steps, and then perhaps more.
+    ///
+    /// Red when: merging two networks forgets the wider one.
+    #[test]
+    fn l3_monotone_trust(
+        smaller in proptest::sample::subsequence(NETWORKS, 0..NETWORKS.len()),
+        more in proptest::sample::subsequence(NETWORKS, 0..NETWORKS.len()),
+        hops in option::of(1..=3_u8),
+        peer in select(&["10.0.0.2", "192.168.0.1", "203.0.113.9", "unix"][..]),
+        lines in vec(value(&["10.9.9.9", "10.200.0.1", "192.168.0.1", "203.0.113.9", "2001:db8::9", "127.0.0.1"]), 0..4),
+    ) {
+        let walk = |networks: &[&str]| {
+            let mut trusted: TrustedProxies = networks.join(",").parse().unwrap();
+            if let Some(hops) = hops {
+                trusted = trusted.hops(hops).unwrap();
+            }
+            let walk = trusted.walk(peer.parse().unwrap(), lines.iter().map(HeaderValue::as_bytes));
+            walk.map(|step| step.hop).collect::<Vec<Peer>>()
+        };
+        let (few, many) = (walk(&smaller), walk(&[smaller.clone(), more].concat()));
+        assert!(many.starts_with(&few), "{few:?} {many:?}");
+    }
+
+    /// Twice is once.
+    ///
+    /// Red when: the second application judges the client anew, forgets the port that was stated or writes
+    /// `Host` again; a host that is none is left; mount and origin part.
+    #[test]
+    fn l4_idempotence(
+        pieces in judges_beside_a_mount_fix(),
+        trusted in vec(trusted(), 3),
+        mut head in any_head(),
+    ) {
+        if matches!(pieces[..], [Piece::Strip(_) | Piece::Root(_), ..]) {
+            // Before anything is judged, they apply to what came through a gateway, which has a path.
+            head.mount.get_or_insert_default();
+            head.target = head.target.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+        }
+        let mut once = head.parts();
+        fix_all(&pieces, &trusted, &mut once);
+        let mut twice = once.clone();
+        fix_all(&pieces, &trusted, &mut twice);
+        assert_eq!(told(&once), told(&twice));
+    }
+
+    /// A comma is as good as a new line.
+    ///
+    /// Red when: only the first or the last line is read; empty lines are dropped; several lines of a field
+    /// are refused; quotes hide commas in `X-Forwarded-For`.
+    #[test]
+    fn l5_line_independence(
+        trusted in trusted(),
+        count in option::of(1..=2_u8),
+        head in head(any_peer(), few_or_64(field_line())),
+        breaks in any::<u64>(),
+    ) {
+        let mut commas = 0;
+        let mut broken = Vec::new();
+        for (name, value) in &head.lines {
+            let mut rest = value.as_bytes();
+            let listed = *name != header::HOST;
+            while let Some(comma) = rest.iter().enumerate().position(|(_, byte)| {
+                commas += u32::from(*byte == b',');
+                listed && *byte == b',' && breaks.rotate_left(commas) & 1 == 1
+            }) {
+                broken.push((name.clone(), header_value(&rest[..comma])));
+                rest = &rest[comma + 1..];
+            }
+            broken.push((name.clone(), header_value(rest)));
+        }
+        let fix = proxy_fix(&trusted, &Family::XForwarded, count, false);
+        assert_same(&fix, &head, &head.with_lines(broken));
+    }
+
+    /// The same chain is decided alike in either family.
+    ///
+    /// Red when: `Forwarded` loses the port of a node, or reads obfuscated identifiers otherwise.
+    #[test]
+    fn l6_family_equivalence(
+        trusted in trusted(),
+        peer in any_peer(),
+        chain in vec(
+            prop_oneof![
+                4 => (address(), 0..4_usize, 0..3_usize).prop_map(|it| entry_text(it.0, it.1, it.2)),
+                1 => select(&["unknown", "_x", "Unknown", "junk", "10.0.0", "999.1.1.1"][..])
+                    .prop_map(str::to_owned),
+            ],
+            0..40,
+        ),
+        breaks in any::<u64>(),
+        head in head(Just(None), Just(vec![])),
+    ) {
+        let elements: Vec<String> = chain.iter().map(|node| honest_element(node, "http", "")).collect();
+        let decide = |family: Family, name: HeaderName, entries: &[String]| {
+            let lines = if entries.is_empty() { vec![] } else { joined(entries, breaks) };
+            let lines = lines.iter().map(|line| (name.clone(), header_value(line.as_bytes()))).collect();
+            let fix = ProxyFix::builder(trusted.clone()).family(family).fields([Field::For]).build().unwrap();
+            let (steps, parts) = explained(&fix, &Head { peer, ..head.with_lines(lines) });
+            (steps, origin(&parts).clone())
+        };
+        assert_eq!(
+            decide(Family::XForwarded, header_name("x-forwarded-for"), &chain),
+            decide(Family::Forwarded, header::FORWARDED, &elements),
+        );
+    }
+
+    /// The client is the peer, an address that stands in the header, or nobody.
+    ///
+    /// Red when: an absent header is replaced by `X-Real-IP`, or by the other family.
+    #[test]
+    fn l7_no_invention(trusted in trusted(), family in family(), head in any_head()) {
+        let name = if family == Family::XForwarded { "x-forwarded-for" } else { "forwarded" };
+        let parts = head.fixed(&proxy_fix(&trusted, &family, None, false));
+        let stated = head.lines.iter().filter(|line| line.0 == name).flat_map(|it| addresses(it.1.as_bytes()));
+        if let Some(client) = origin(&parts).client() {
+            let candidates: Vec<IpAddr> = stated.chain(head.peer.and_then(|peer| peer.ip())).collect();
+            assert!(candidates.contains(&client), "{client}: {candidates:?}");
+        }
+    }
+
+    /// However an address is written, it is the same machine.
+    ///
+    /// Red when: mapped addresses or networks are not folded; brackets or upper case are not read.
+    #[test]
+    fn l8_address_identity(
+        set in select(vec![["10.0.0.0/8", "::ffff:10.0.0.0/104"], ["2001:db8::9", "2001:DB8:0:0::0009/128"]]),
+        (peer_ip, peer_spellings) in (address(), [0..4_usize, 0..4]),
+        chain in vec((address(), [(0..4_usize, 0..3_usize), (0..4, 0..3)]), 0..4),
+        family in family(),
+        head in head(Just(None), Just(vec![])),
+    ) {
+        let decide = |which: usize| {
+            let entry = |(ip, forms): &(IpAddr, [(usize, usize); 2])| {
+                let (spelling, form) = forms[which];
+                match (&family, entry_text(*ip, spelling, form)) {
+                    (Family::XForwarded, text) => text,
+                    (_, text) => honest_element(&text, "http", ""),
+                }
+            };
+            let text: Vec<String> = chain.iter().map(entry).collect();
+            let name = if family == Family::XForwarded { "x-forwarded-for" } else { "forwarded" };
+            let line = (header_name(name), header_value(text.join(", ").as_bytes()));
+            let spelled: IpAddr = spellings(peer_ip)[peer_spellings[which]].parse().unwrap();
+            let peer = Some(Peer::from(SocketAddr::new(spelled, 40_000)));
+            let trusted: TrustedProxies = set[which].parse().unwrap();
+            let fix = proxy_fix(&trusted, &family, None, false);
+            let (steps, parts) = explained(&fix, &Head { peer, ..head.with_lines(vec![line]) });
+            let origin = origin(&parts);
+            let steps: Vec<_> = steps.iter().map(|step| (step.hop.ip(), step.verdict)).collect();
+            (steps, origin.client(), origin.ending(), origin.last_verified().ip(), origin.peer())
+        };
+        assert_eq!(decide(0), decide(1));
+    }
+
+    /// What is published has passed its grammar, and no second answer is left.
+    ///
+    /// Red when: a host or prefix is published unread; target, `Host`, scheme or mount is not rewritten; a
+    /// host that is none, the default port, a protected header or an alias of one is left.
+    #[test]
+    fn l11_typed_or_absent(pieces in judges_and_others(), trusted in vec(trusted(), 3), head in any_head()) {
+        let mut parts = head.parts();
+        fix_all(&pieces, &trusted, &mut parts);
+        let own = if pieces.iter().any(|piece| matches!(piece, Piece::Custom)) { "x-fhost" } else { "" };
+        assert_typed(&parts, own);
+    }
+
+    /// Explaining is deciding.
+    ///
+    /// Red when: a step is left out, fixing is given other claims than explaining, the proxy becomes the
+    /// client of an unreadable entry, or a verified hop is not recorded.
+    #[test]
+    fn l12_one_path(trusted in trusted(), family in family(), head in any_head()) {
+        let fix = proxy_fix(&trusted, &family, None, false);
+        let (steps, parts) = explained(&fix, &head);
+        assert_eq!(seen(&parts), seen(&head.fixed(&fix)));
+        assert_consistent(&steps, origin(&parts));
+        let fix = CustomProxyFix::host(trusted, "X-FHost").unwrap();
+        let (mut steps, mut parts) = (Vec::new(), head.parts());
+        fix.explain(&mut parts, &mut |step| steps.push(step));
+        assert_eq!(seen(&parts), seen(&head.fixed(&fix)));
+        assert_consistent(&steps, origin(&parts));
+    }
+}
