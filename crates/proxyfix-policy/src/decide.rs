@@ -3,6 +3,7 @@
 use crate::claim::{Element, Notation, Value, element_at, is_blank};
 use crate::lexer::{Entries, Entry, Quoting};
 use crate::policy::{Rule, Source};
+use crate::trust::MOST_HOPS;
 use crate::walk::Found;
 use crate::{
     Claims, Ending, Error, Field, Host, Origin, Outcome, Peer, Policy, Port, Prefix, Refusal, Scheme, Step,
@@ -210,7 +211,7 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
                 1 => nearest,
                 several => {
                     let position = self.chosen().ok_or(Refusal::WalkEnded)?;
-                    if several != position && several != self.chain_length() {
+                    if ![position, self.unlimited_depth(), self.chain_length()].contains(&several) {
                         return Err(Refusal::Asymmetric);
                     }
                     values(lines()).nth(position - 1).ok_or(Refusal::Asymmetric)?
@@ -218,6 +219,23 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
             },
         };
         if value.is_empty() { Err(Refusal::Empty) } else { Ok(Some(value)) }
+    }
+
+    /// The number of entries that the walk would take if no number of hops were declared: what the
+    /// proxies wrote, of which the operator counts some.
+    fn unlimited_depth(&self) -> usize {
+        match &self.policy.sources[Field::For as usize] {
+            Source::List { header, .. } if self.ending == Ending::HopLimit => {
+                let walk = Walk::new(
+                    &self.policy.trusted,
+                    self.peer,
+                    Notation::XForwarded,
+                    self.claims.lines(header),
+                );
+                walk.with_reach(usize::from(MOST_HOPS)).finish(&mut |_| {}).1.depth
+            }
+            _ => self.found.depth,
+        }
     }
 
     /// The number of all entries of the chain, believed or not.
@@ -229,6 +247,9 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
     }
 
     fn element(&self, field: Field, rule: Rule) -> Result<Option<Value<'_>>, Refusal> {
+        if is_blank(self.claims.lines(FORWARDED)) {
+            return Ok(None);
+        }
         let position = match (rule, self.ending) {
             (Rule::Count(count), _) if !self.within_trust(count) => {
                 return Err(Refusal::BeyondTrust);
@@ -241,9 +262,6 @@ impl<C: Claims + ?Sized> Claim<'_, C> {
             (Rule::Aligned, Ending::Empty) => self.found.depth,
             (Rule::Aligned, _) => self.chosen().ok_or(Refusal::WalkEnded)?,
         };
-        if is_blank(self.claims.lines(FORWARDED)) {
-            return Ok(None);
-        }
         let text = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
         let element = Element::read(text).ok_or(Refusal::Malformed)?;
         Ok(match field {
@@ -339,6 +357,13 @@ mod tests {
             ("X-Forwarded-Host", "evil.example, good.example"),
         ];
         assert_eq!(url(&decide(|builder| builder, &two)), "http://good.example");
+        // Nor where the operator counts fewer hops than there are.
+        let two_of_three = |chain: &str| {
+            let headers = [("X-Forwarded-For", chain), ("X-Forwarded-Proto", "http, https")];
+            decide(|builder| builder.count(Field::For, 1), &headers).scheme()
+        };
+        assert_eq!(two_of_three("203.0.113.9, 10.0.0.7"), Scheme::Https);
+        assert_eq!(two_of_three("6.6.6.6, 203.0.113.9, 10.0.0.7"), Scheme::Https);
         // What a client adds to the chain alone does not unsettle what the proxies wrote (L1).
         let forged =
             [("X-Forwarded-For", "127.0.0.1, 203.0.113.9, 10.0.0.7"), ("X-Forwarded-Proto", "https, http")];

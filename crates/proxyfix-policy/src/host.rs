@@ -52,6 +52,11 @@ impl Host {
         Self::read(text, Underscores::Refused)
     }
 
+    /// Reads a host whose labels may have underscores, as the names of containers do.
+    pub fn with_underscores(text: &[u8]) -> Result<Self, Error> {
+        Self::read(text, Underscores::Allowed)
+    }
+
     fn read(text: &[u8], underscores: Underscores) -> Result<Self, Error> {
         let refused = |reason| Err(Error::value("a host", text, reason));
         if let [b'[', inner @ .., b']'] = text {

@@ -38,7 +38,7 @@ impl<'a, I> Entries<'a, I>
 where
     I: DoubleEndedIterator<Item = &'a [u8]>,
 {
-    /// `longest` is the most bytes that an entry may have, white space included.
+    /// `longest` is the most bytes that an entry may have; white space around it does not count.
     pub(crate) fn new(lines: I, quoting: Quoting, longest: usize) -> Self {
         Self { lines, line: None, quoting, longest }
     }
@@ -55,30 +55,54 @@ where
             Some(line) => line,
             None => self.lines.next_back()?,
         };
-        let window = line.len().saturating_sub(self.longest.saturating_add(1));
-        let comma = match self.quoting {
-            Quoting::None => line[window..].iter().rposition(|byte| *byte == b','),
-            Quoting::Quoted => last_comma_outside_quotes(&line[window..]),
+        let line = trim_end(line);
+        let (before, entry) = match self.quoting {
+            Quoting::None => last_entry(line, self.longest),
+            Quoting::Quoted => last_element(line, self.longest),
         };
-        let entry = match comma {
-            Some(comma) => {
-                self.line = Some(&line[..window + comma]);
-                &line[window + comma + 1..]
-            }
-            None if line.len() > self.longest => {
-                // The whole line is behind this entry: leave none of it readable.
-                self.line = Some(line);
-                return Some(Entry::TooLong);
-            }
-            None => line,
-        };
-        Some(Entry::Text(trim(entry)))
+        self.line = before;
+        Some(entry.map_or(Entry::TooLong, |entry| Entry::Text(trim(entry))))
+    }
+}
+
+/// What stands before the last separator, and what behind it; no entry where that is too long.
+type Split<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// The last entry of a line without white space at its end. White space before the entry does not
+/// count toward its length: whether a line or a run of spaces parts it from the next is the same.
+fn last_entry(line: &[u8], longest: usize) -> Split<'_> {
+    let (left, window) = line.split_at(line.len().saturating_sub(longest));
+    if let Some(comma) = window.iter().rposition(|byte| *byte == b',') {
+        return (Some(&line[..left.len() + comma]), Some(&window[comma + 1..]));
+    }
+    match trim_end(left) {
+        [] => (None, Some(window)),
+        [before @ .., b','] => (Some(before), Some(window)),
+        // Nothing further left is readable; the line is kept, so that it stays so.
+        _ => (Some(line), None),
+    }
+}
+
+/// The last element of a line: commas inside quoted strings do not separate.
+fn last_element(line: &[u8], longest: usize) -> Split<'_> {
+    let (left, window) = line.split_at(line.len().saturating_sub(longest.saturating_add(1)));
+    match last_comma_outside_quotes(window) {
+        Some(comma) => (Some(&line[..left.len() + comma]), Some(&window[comma + 1..])),
+        None if line.len() > longest => (Some(line), None),
+        None => (None, Some(line)),
     }
 }
 
 /// Only SP and HTAB are white space (RFC 9110 section 5.6.3).
 pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
     text
@@ -160,6 +184,11 @@ mod tests {
         let long = "x".repeat(65);
         assert_entries(Quoting::None, &["1.1.1.1", &long], &[]);
         assert_entries(Quoting::None, &[&long[..64]], &[&long[..64]]);
+        let spaces = " ".repeat(1000);
+        let wide = alloc::format!("1.1.1.1,{spaces}2.2.2.2{spaces},\t{spaces}3.3.3.3{spaces}");
+        assert_entries(Quoting::None, &[&wide], &["3.3.3.3", "2.2.2.2", "1.1.1.1"]);
+        assert_entries(Quoting::None, &[&alloc::format!("{spaces}1.1.1.1"), &spaces], &["", "1.1.1.1"]);
+        assert_entries(Quoting::None, &[&alloc::format!("1.1.1.1{spaces}2.2.2.2")], &[]);
         let line = alloc::format!("{long},2.2.2.2");
         assert_entries(Quoting::None, &[&line], &["2.2.2.2"]);
     }

@@ -172,6 +172,13 @@ impl Mount {
         self.split.as_ref() == Some(root)
     }
 
+    /// Remembers that a split at this root was tried and did not fit, so that what later fixes change
+    /// does not make it fit. For the layers.
+    #[doc(hidden)]
+    pub fn set_tried(&mut self, root: &Prefix) {
+        self.split = Some(root.clone());
+    }
+
     /// Replaces the script name, whatever it was, by `prefix`: once, a second time changes nothing.
     /// For the layers.
     #[doc(hidden)]

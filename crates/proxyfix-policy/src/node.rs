@@ -22,7 +22,7 @@ pub(crate) enum Node {
     TooLong,
 }
 
-/// Bytes of an entry of `X-Forwarded-For`, white space included. The longest address,
+/// Bytes of an entry of `X-Forwarded-For`, without the white space around it. The longest address,
 /// `[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535`, has 53.
 pub(crate) const LONGEST_ENTRY: usize = 64;
 /// Bytes of an element of `Forwarded`, white space included.

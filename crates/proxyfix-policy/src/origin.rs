@@ -211,6 +211,10 @@ impl Origin {
         self.host = None;
         self.port = None;
         self.host_withheld = true;
+        let port = &mut self.outcomes[Field::Port as usize];
+        if *port == Outcome::Believed {
+            *port = Outcome::Refused(Refusal::WithoutHost);
+        }
     }
 
     /// Merges this decision into an `earlier` one about the same request. For the layers.

@@ -108,12 +108,15 @@ impl Guard {
     pub fn allow_hosts<T: AsRef<str>>(self, hosts: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let hosts = hosts.into_iter().map(|host| {
             let host = host.as_ref();
-            if let Some(parent) = host.strip_prefix("*.") {
-                return parent.parse().map(Allowed::Below);
-            }
-            match host.strip_prefix('.') {
-                Some(parent) => parent.parse().map(Allowed::AtOrBelow),
-                None => host.parse().map(Allowed::Exactly),
+            let read = |text: &str| Host::with_underscores(text.as_bytes());
+            let parent =
+                host.strip_prefix("*.").map(|parent| (parent, Allowed::Below as fn(Host) -> Allowed));
+            match parent.or(host.strip_prefix('.').map(|parent| (parent, Allowed::AtOrBelow as _))) {
+                Some((parent, _)) if parent.starts_with('[') => Err(Error::refused(&format!(
+                    "{host:?} is not an allowed host: nothing is below an address"
+                ))),
+                Some((parent, allowed)) => read(parent).map(allowed),
+                None => read(host).map(Allowed::Exactly),
             }
         });
         let hosts = hosts.collect::<Result<Vec<_>, Error>>()?;
@@ -374,6 +377,8 @@ mod tests {
         assert!(refused(&[".good..example"]).contains("good..example"));
         assert!(refused(&["good.example:80"]).contains("good.example:80"));
         assert!(refused(&["*"]).contains('*'));
+        assert!(refused(&["*.[::1]"]).contains("nothing is below"));
+        assert!(Guard::new().allow_hosts(["my_app"]).is_ok());
         assert!(refused(&[]).contains("every request"));
     }
 

@@ -247,7 +247,8 @@ impl Named {
             && parts.headers.get(HOST).is_some_and(|line| text.is(line.as_bytes()));
         if !written {
             if let Ok(value) = HeaderValue::try_from(text.to_string()) {
-                parts.headers.insert(HOST, value);
+                // Fails only in a map as full as it can be, which no server builds.
+                let _ = parts.headers.try_insert(HOST, value);
             }
         }
         let scheme = origin.scheme();

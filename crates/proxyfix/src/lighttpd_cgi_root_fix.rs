@@ -67,12 +67,19 @@ impl Fix for LighttpdCgiRootFix {
         if !mount_may_change(parts) || !uri::has_path(parts) {
             return;
         }
-        let mount = parts.extensions.get::<Mount>().filter(|mount| !mount.is_split_at(&self.root));
-        let split = mount.and_then(|mount| mount.split_at(parts.uri.path(), &self.root));
-        if let Some((mount, path)) = split {
+        let Some(mount) = parts.extensions.get::<Mount>().filter(|it| !it.is_split_at(&self.root)) else {
+            return;
+        };
+        let split = mount.split_at(parts.uri.path(), &self.root);
+        match split {
             // A path that is too long to be joined stays, and the mount with it.
-            if path == parts.uri.path() || uri::set_path(parts, &path) {
+            Some((mount, path)) if path == parts.uri.path() || uri::set_path(parts, &path) => {
                 set_mount(parts, mount);
+            }
+            _ => {
+                if let Some(mount) = parts.extensions.get_mut::<Mount>() {
+                    mount.set_tried(&self.root);
+                }
             }
         }
     }
