@@ -41,7 +41,7 @@ use tower_service::Service;
 ///
 /// ```
 /// use http::request::Parts;
-/// use proxyfix::{Fix, Origin, ProxyFix, TrustedProxies};
+/// use proxyfix::{Fix, IpNet, Origin, ProxyFix, TrustedProxies};
 ///
 /// /// Marks requests from the network of the office.
 /// struct Office;
@@ -51,7 +51,7 @@ use tower_service::Service;
 ///
 /// impl Fix for Office {
 ///     fn fix(&self, parts: &mut Parts) {
-///         let office: ipnet::IpNet = "198.51.100.0/24".parse().unwrap();
+///         let office: IpNet = "198.51.100.0/24".parse().unwrap();
 ///         // An origin that is not complete is from nowhere.
 ///         let inside = |origin: &Origin| origin.is_complete_and(|ip| office.contains(&ip));
 ///         if parts.extensions.get::<Origin>().is_some_and(inside) {
