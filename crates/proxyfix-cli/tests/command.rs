@@ -17,15 +17,16 @@ fn stdout(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// `explain --jsonl`, waiting for cases.
+fn streaming() -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proxyfix"));
+    command.args(["explain", "--jsonl"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
 /// Sends `lines` to `explain --jsonl`; the answers.
 #[track_caller]
 fn decisions(lines: &str) -> Vec<Value> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_proxyfix"))
-        .args(["explain", "--jsonl"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = streaming();
     let mut stdin = child.stdin.take().unwrap();
     let lines = lines.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
@@ -99,12 +100,7 @@ fn answers_come_in_order_and_line_by_line() {
     assert!(ids.iter().copied().eq(0..5000));
 
     // Whoever asks one at a time is answered one at a time.
-    let mut child = Command::new(env!("CARGO_BIN_EXE_proxyfix"))
-        .args(["explain", "--jsonl"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = streaming();
     let (mut stdin, mut answers) =
         (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     for id in 0..3 {

@@ -313,5 +313,8 @@ mod tests {
         after.set_forwarded(prefix);
         assert_eq!((before.join(&path).as_str(), path.as_str()), ("/app/users/7", "/users/7"));
         assert_eq!((&after, after.script_name()), (&before, before.script_name()));
+        // Equal is what the application sees, not how it came about.
+        let (root, _) = Mount::from_script_name(b"/x").unwrap().split_at("/", &Prefix::root()).unwrap();
+        assert_eq!(root, Mount::root());
     }
 }
