@@ -746,8 +746,10 @@ fn assert_typed(parts: &Parts, own: &str) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// So many cases for each law, or as many as `PROPTEST_CASES` says.
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases, ..config } }
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::lexer::{Entries, Entry, Quoting, trim};
+use crate::lexer::{Entries, Entry, Quoting, trim, trim_start};
 use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, x_forwarded};
 
 /// One thing that a hop can state about the request as it received it.
@@ -271,13 +271,6 @@ fn read_value(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
 /// RFC 9110 section 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-fn trim_start(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -94,8 +94,12 @@ fn last_element(line: &[u8], longest: usize) -> Split<'_> {
 }
 
 /// Only SP and HTAB are white space (RFC 9110 section 5.6.3).
-pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    trim_start(trim_end(text))
+}
+
+pub(crate) fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
     }
     text
