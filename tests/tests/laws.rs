@@ -779,8 +779,8 @@ proptest! {
             let chain_lines = forgery.before(&name(Field::For), &joined(&entries, breaks));
             let mut lines = [head.lines.clone(), forgery.unread.clone(), chain_lines].concat();
             for (field, habit, values) in &fields {
-                // Proxies beyond the reach are nobody's: what they append counts as a client's.
-                let beyond = count.is_none() && reach < chain.len();
+                // Where the count alone is trust, entries beyond it are a client's, and no honest suffix.
+                let beyond = any && count.is_none() && reach < chain.len();
                 let habit = if beyond { Habit::Sets } else { *habit };
                 let honest = honest_lines(habit, &values[..chain.len()]);
                 // Without a count, a client's own value before a proxy's turns the field off.
