@@ -25,7 +25,7 @@ pub(crate) struct Decision<'a> {
     request: RequestOut<'a>,
     mount: &'a str,
     status: Option<u16>,
-    steps: Steps<'a>,
+    steps: Vec<StepOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
 }
@@ -55,7 +55,6 @@ impl<'a> Decision<'a> {
         parts: &'a Parts,
         origin: &'a Origin,
         status: Option<u16>,
-        steps: &'a [Step],
         order: &'a [HeaderName],
     ) -> Self {
         let mount = parts.extensions.get::<Mount>().map_or("", |mount| mount.prefix().as_str());
@@ -78,7 +77,14 @@ impl<'a> Decision<'a> {
             },
             mount,
             status,
-            steps: Steps(steps),
+            // A stack in which no fix judges has no walk of its own.
+            steps: parts
+                .extensions
+                .get::<Origin>()
+                .into_iter()
+                .flat_map(Origin::steps)
+                .map(StepOut::from)
+                .collect(),
             reason: None,
         }
     }
@@ -109,18 +115,15 @@ impl Serialize for Hop {
     }
 }
 
-struct Steps<'a>(&'a [Step]);
+#[derive(Serialize)]
+struct StepOut {
+    hop: Hop,
+    verdict: &'static str,
+}
 
-impl Serialize for Steps<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct StepOut {
-            hop: Hop,
-            verdict: &'static str,
-        }
-        serializer.collect_seq(
-            self.0.iter().map(|step| StepOut { hop: Hop(step.hop), verdict: step.verdict.as_str() }),
-        )
+impl From<Step> for StepOut {
+    fn from(step: Step) -> Self {
+        Self { hop: Hop(step.hop), verdict: step.verdict.as_str() }
     }
 }
 

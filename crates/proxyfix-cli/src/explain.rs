@@ -54,17 +54,16 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let mut parts = head(args)?;
     let before = parts.clone();
     let order: Vec<HeaderName> = before.headers.keys().cloned().collect();
-    let mut steps = Vec::new();
-    stack.explain(&mut parts, &mut steps);
+    stack.apply(&mut parts);
     let origin = stack.origin(&parts);
     let status = stack.rejects(&origin);
     if args.json {
-        let mut decision = Decision::new(&parts, &origin, status, &steps, &order);
+        let mut decision = Decision::new(&parts, &origin, status, &order);
         decision.reason = Some(origin.to_string());
         let text = serde_json::to_string_pretty(&decision).map_err(|error| error.to_string())?;
         anstream::println!("{text}");
     } else {
-        anstream::print!("{}", describe(&before, &parts, &origin, &steps, status));
+        anstream::print!("{}", describe(&before, &parts, &origin, status));
     }
     Ok(())
 }

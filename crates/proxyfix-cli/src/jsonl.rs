@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
-use proxyfix::{Mount, Peer, Step};
+use proxyfix::{Mount, Peer};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::value::RawValue;
@@ -189,11 +189,10 @@ fn answer_line(line: &[u8], stacks: &mut Stacks, answer: &mut Vec<u8>) -> io::Re
 fn decide(case: &Case<'_>, stacks: &mut Stacks, answer: &mut Vec<u8>) -> Result<(), String> {
     let stack = stacks.get(case.policy, case.fixes)?;
     let (mut parts, order) = head(case)?;
-    let mut steps: Vec<Step> = Vec::with_capacity(4);
-    stack.explain(&mut parts, &mut steps);
+    stack.apply(&mut parts);
     let origin = stack.origin(&parts);
     let status = stack.rejects(&origin);
-    let mut decision = Decision::new(&parts, &origin, status, &steps, &order);
+    let mut decision = Decision::new(&parts, &origin, status, &order);
     decision.id = Some(case.id);
     serde_json::to_writer(answer, &decision).map_err(|error| error.to_string())
 }

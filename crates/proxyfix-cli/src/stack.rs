@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use http::request::Parts;
 use proxyfix::{
-    CustomProxyFix, Error, Family, Field, Fix, LighttpdCgiRootFix, Origin, Outcome, Prefix, ProxyFix,
-    ScriptNameStripper, Step, TrustedProxies,
+    CustomProxyFix, Error, Family, Field, Fix, LighttpdCgiRootFix, Origin, Prefix, ProxyFix,
+    ScriptNameStripper, TrustedProxies,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -249,22 +249,14 @@ impl Stack {
         Ok(Self { fixes, connection, on_incomplete: policy.on_incomplete.unwrap_or_default() })
     }
 
-    /// Applies the fixes, and collects the steps of the walk that decided.
-    pub(crate) fn explain(&self, parts: &mut Parts, steps: &mut Vec<Step>) {
+    /// Applies the fixes.
+    pub(crate) fn apply(&self, parts: &mut Parts) {
         for fix in &self.fixes {
-            // The first fix that reads a chain decides who the client is.
-            let decided = parts.extensions.get::<Origin>().is_some_and(|origin| {
-                !matches!(origin.outcome(Field::For), Outcome::NotRead | Outcome::Absent)
-            });
-            let mut walked = Vec::new();
             match fix {
-                AnyFix::Proxy(fix) => fix.explain(parts, &mut |step| walked.push(step)),
-                AnyFix::Custom(fix) => fix.explain(parts, &mut |step| walked.push(step)),
+                AnyFix::Proxy(fix) => fix.fix(parts),
+                AnyFix::Custom(fix) => fix.fix(parts),
                 AnyFix::Stripper(fix) => fix.fix(parts),
                 AnyFix::CgiRoot(fix) => fix.fix(parts),
-            }
-            if !decided && (steps.is_empty() || walked.len() > 1) {
-                *steps = walked;
             }
         }
     }

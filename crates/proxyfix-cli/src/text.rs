@@ -3,18 +3,12 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use http::HeaderName;
 use http::request::Parts;
-use proxyfix::{Mount, Origin, Step, Verdict};
+use proxyfix::{Mount, Origin, Verdict};
 
 /// The whole story of one request, for people.
-pub(crate) fn describe(
-    before: &Parts,
-    after: &Parts,
-    origin: &Origin,
-    steps: &[Step],
-    status: Option<u16>,
-) -> String {
+pub(crate) fn describe(before: &Parts, after: &Parts, origin: &Origin, status: Option<u16>) -> String {
     let mut lines = vec![heading("The walk, from the peer leftward")];
-    for (index, step) in steps.iter().enumerate() {
+    for (index, step) in origin.steps().enumerate() {
         let hop = if step.hop.is_unknown() { "?".to_owned() } else { step.hop.to_string() };
         lines.push(format!("  {}  {hop:<40} {}", index + 1, colour(step.verdict)));
     }

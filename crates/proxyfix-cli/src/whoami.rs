@@ -64,17 +64,16 @@ fn answer(stack: &Stack, peer: proxyfix::Peer, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     parts.extensions.insert(peer);
     let received = parts.clone();
-    let mut steps = Vec::new();
-    stack.explain(&mut parts, &mut steps);
+    stack.apply(&mut parts);
     let origin = stack.origin(&parts);
     let status = stack.rejects(&origin);
     let (content_type, body) = if wants_json(&received) {
         let order: Vec<HeaderName> = received.headers.keys().cloned().collect();
-        let mut decision = Decision::new(&parts, &origin, status, &steps, &order);
+        let mut decision = Decision::new(&parts, &origin, status, &order);
         decision.reason = Some(origin.to_string());
         ("application/json", serde_json::to_string_pretty(&decision).unwrap_or_default() + "\n")
     } else {
-        let text = describe(&received, &parts, &origin, &steps, status);
+        let text = describe(&received, &parts, &origin, status);
         ("text/plain; charset=utf-8", anstream::adapter::strip_str(&text).to_string())
     };
     let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();

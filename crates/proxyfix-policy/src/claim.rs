@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::lexer::{Entries, Entry, Quoting, trim, trim_start};
-use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, x_forwarded};
+use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, with_port, x_forwarded};
 
 /// One thing that a hop can state about the request as it received it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,10 +51,66 @@ pub enum Family {
     XForwarded,
     /// `Forwarded` (RFC 7239): one list of elements.
     Forwarded,
-    /// One named header that holds the client's address and nothing else, such as
-    /// `CF-Connecting-IP`. It says nothing about the other fields.
+    /// One named header that holds the client's address, with or without a port, and nothing else,
+    /// such as `CF-Connecting-IP`. It says nothing about the other fields.
     Single(String),
+    /// One named header that holds the client's address and always a port, behind the last colon; an
+    /// IPv6 address has no brackets there: `CloudFront-Viewer-Address: 2001:db8::7:46532`.
+    SingleWithPort(String),
 }
+
+impl Family {
+    /// Whether several hops add to the same header.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self, Self::XForwarded | Self::Forwarded)
+    }
+
+    /// Whether it has a place for `field`.
+    pub(crate) fn carries(&self, field: Field) -> bool {
+        match self {
+            Self::XForwarded => true,
+            Self::Forwarded => matches!(field, Field::For | Field::Proto | Field::Host),
+            Self::Single(_) | Self::SingleWithPort(_) => field == Field::For,
+        }
+    }
+
+    /// The header that holds the chain, in lower case where it is ours to say.
+    pub(crate) fn chain_header(&self) -> &str {
+        match self {
+            Self::XForwarded => Field::For.x_forwarded_name(),
+            Self::Forwarded => FORWARDED,
+            Self::Single(header) | Self::SingleWithPort(header) => header,
+        }
+    }
+
+    /// The header that holds `field`, in lower case.
+    pub(crate) fn header(&self, field: Field) -> &str {
+        match self {
+            Self::XForwarded => field.x_forwarded_name(),
+            other => other.chain_header(),
+        }
+    }
+
+    pub(crate) fn in_lower_case(self) -> Self {
+        match self {
+            Self::Single(header) => Self::Single(header.to_ascii_lowercase()),
+            Self::SingleWithPort(header) => Self::SingleWithPort(header.to_ascii_lowercase()),
+            other => other,
+        }
+    }
+
+    pub(crate) fn notation(&self) -> Notation {
+        match self {
+            Self::XForwarded => Notation::XForwarded,
+            Self::Forwarded => Notation::Forwarded,
+            Self::Single(_) => Notation::Single,
+            Self::SingleWithPort(_) => Notation::SingleWithPort,
+        }
+    }
+}
+
+/// The header of RFC 7239.
+pub(crate) const FORWARDED: &str = "forwarded";
 
 /// The field lines of a request, by header name.
 ///
@@ -81,6 +137,10 @@ impl Claims for [(&str, &[u8])] {
 pub(crate) enum Notation {
     XForwarded,
     Forwarded,
+    /// One entry, as `X-Forwarded-For` has them.
+    Single,
+    /// One entry with a port behind its last colon.
+    SingleWithPort,
 }
 
 /// The chain of hops that the headers claim, nearest first.
@@ -93,28 +153,19 @@ pub(crate) struct Chain<'a, L> {
 impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
     pub(crate) fn new(notation: Notation, lines: L) -> Self {
         let entries = match notation {
-            Notation::XForwarded => Entries::new(lines, Quoting::None, LONGEST_ENTRY),
             Notation::Forwarded => Entries::new(lines, Quoting::Quoted, LONGEST_ELEMENT),
+            Notation::XForwarded | Notation::Single | Notation::SingleWithPort => {
+                Entries::new(lines, Quoting::None, LONGEST_ENTRY)
+            }
         };
         Self { notation, entries }
     }
-}
 
-impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for Chain<'a, L> {
-    type Item = Node;
-
-    fn next(&mut self) -> Option<Node> {
-        Some(match (self.notation, self.entries.next()?) {
-            (_, Entry::TooLong) => Node::TooLong,
-            (Notation::XForwarded, Entry::Text(text)) => x_forwarded(text),
-            // Empty elements are legal in this list, and no hop (RFC 9110 section 5.6.1.2).
-            (Notation::Forwarded, Entry::Text(b"")) => return self.next_element(),
-            (Notation::Forwarded, Entry::Text(text)) => element_node(text),
-        })
+    /// The line of the last entry read, 1 the last one of the request.
+    pub(crate) fn line(&self) -> usize {
+        self.entries.line_number()
     }
-}
 
-impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
     /// The next element that is not empty; a loop, because a client may write thousands.
     fn next_element(&mut self) -> Option<Node> {
         loop {
@@ -124,6 +175,38 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
                 Entry::TooLong => return Some(Node::TooLong),
             }
         }
+    }
+
+    /// The one entry of a header that has one.
+    fn only(&mut self, entry: Entry<'a>, read: fn(&[u8]) -> Node) -> Node {
+        let several = match entry {
+            // Nothing but empty entries is as good as no header.
+            Entry::Text(b"") => self.entries.any(|entry| entry != Entry::Text(b"")),
+            Entry::Text(_) => self.entries.next().is_some(),
+            Entry::TooLong => false,
+        };
+        match entry {
+            // Neither the first nor the last of several is the one (threat T34).
+            _ if several => Node::Several,
+            Entry::Text(text) => read(text),
+            Entry::TooLong => Node::TooLong,
+        }
+    }
+}
+
+impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for Chain<'a, L> {
+    type Item = Node;
+
+    fn next(&mut self) -> Option<Node> {
+        Some(match (self.notation, self.entries.next()?) {
+            (Notation::Single, entry) => self.only(entry, x_forwarded),
+            (Notation::SingleWithPort, entry) => self.only(entry, with_port),
+            (_, Entry::TooLong) => Node::TooLong,
+            (Notation::XForwarded, Entry::Text(text)) => x_forwarded(text),
+            // Empty elements are legal in this list, and no hop (RFC 9110 section 5.6.1.2).
+            (Notation::Forwarded, Entry::Text(b"")) => return self.next_element(),
+            (Notation::Forwarded, Entry::Text(text)) => element_node(text),
+        })
     }
 }
 
@@ -140,17 +223,21 @@ pub(crate) fn is_blank<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> bool {
     lines.all(|line| line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b',')))
 }
 
-/// The element of `Forwarded` at `position` from the right, 1 the nearest; empty ones do not count.
-pub(crate) fn element_at<'a, L>(lines: L, position: usize) -> Option<&'a [u8]>
+/// The element of `Forwarded` at `position` from the right, 1 the nearest, and its line; empty ones do
+/// not count.
+pub(crate) fn element_at<'a, L>(lines: L, position: usize) -> Option<(&'a [u8], usize)>
 where
     L: DoubleEndedIterator<Item = &'a [u8]>,
 {
-    let mut elements = Entries::new(lines, Quoting::Quoted, LONGEST_ELEMENT)
-        .take_while(|entry| *entry != Entry::TooLong)
-        .filter(|entry| *entry != Entry::Text(b""));
-    match elements.nth(position.checked_sub(1)?) {
-        Some(Entry::Text(text)) => Some(text),
-        Some(Entry::TooLong) | None => None,
+    let mut entries = Entries::new(lines, Quoting::Quoted, LONGEST_ELEMENT);
+    let mut left = position;
+    loop {
+        match entries.next()? {
+            Entry::TooLong => return None,
+            Entry::Text(b"") => {}
+            Entry::Text(text) if left <= 1 => return Some((text, entries.line_number())),
+            Entry::Text(_) => left -= 1,
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The decision: which claims count, and what follows from them.
 
-use crate::claim::{Element, Notation, Value, element_at, is_blank};
+use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
 use crate::lexer::{Entries, Entry, Quoting};
+use crate::origin::Steps;
 use crate::policy::{Rule, Source};
+use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::walk::Found;
 use crate::{
-    Claims, Ending, Error, Field, Host, Origin, Outcome, Peer, Policy, Port, Prefix, Refusal, Scheme, Step,
-    Walk,
+    Claims, Ending, Error, Family, Field, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Proof,
+    Refusal, Scheme, Step, Walk, Written,
 };
 
 /// The request as it was received, before any claim is believed.
@@ -19,39 +21,55 @@ pub struct Received {
     pub host: Option<(Host, Option<Port>)>,
     /// The prefix that a gateway stated.
     pub prefix: Prefix,
+    /// Whether the request gave the proof that the policy [asks for](Proof).
+    pub proven: bool,
 }
+
+/// Values of one header that are counted at the most; beside more than the walk has hops none aligns.
+const MOST_VALUES: usize = MOST_HOPS as usize + 1;
+/// Bytes of one value of a list, without the white space around it: a prefix is the longest.
+const LONGEST_VALUE: usize = 1100;
 
 impl Policy {
     /// Decides where a request came from.
+    ///
+    /// The [`Origin`] says not only what was decided but why: every [step](Origin::steps) of the walk, its
+    /// [ending](Origin::ending), and for every field its [outcome](Origin::outcome) and where its value
+    /// [stood](Origin::place). There is no second function that explains.
     pub fn decide<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
-        self.explain(peer, received, claims, &mut |_| {})
-    }
+        let admitted = self.admits(&peer, received.proven);
+        let mut steps = Steps::default();
+        let (ending, found) = self.walk(self.route(), peer, admitted, claims, &mut |step| steps.push(step));
+        let claim = Claim { policy: self, peer, admitted, claims, ending, found };
 
-    /// [Decides](Self::decide), and hands over every step of the walk: explaining is deciding.
-    pub fn explain<C: Claims + ?Sized>(
-        &self,
-        peer: Peer,
-        received: Received,
-        claims: &C,
-        on_step: &mut dyn FnMut(Step),
-    ) -> Origin {
-        let (ending, found, for_outcome) = self.walk(peer, claims, on_step);
-        let claim = Claim { policy: self, peer, claims, ending, found };
-        let trusted = ending.is_from_trusted_peer();
-
-        let (scheme, proto) = claim.take(trusted, Field::Proto, Scheme::from_bytes);
-        let scheme = scheme.unwrap_or(received.scheme);
-        let (host, host_outcome) = claim.take(trusted, Field::Host, |text| self.read_host(text));
-        let (host, host_port) = host.or(received.host).unzip();
-        let (port, port_outcome) = claim.take(trusted, Field::Port, Port::from_bytes);
-        let (port, port_outcome) = match port {
-            Some(_) if host.is_none() || takes_port_along(host_outcome) => {
-                (None, Outcome::Refused(Refusal::WithoutHost))
-            }
-            port => (port, port_outcome),
+        let chain = claim.chain_outcome();
+        let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
+        let mut places = [None; 5];
+        places[Field::For as usize] = (chain == Outcome::Believed).then_some(place);
+        let mut outcomes = [Outcome::NotRead; 5];
+        outcomes[Field::For as usize] = chain;
+        let mut note = |field: Field, taken: (Outcome, Option<Place>)| {
+            (outcomes[field as usize], places[field as usize]) = taken;
         };
+
+        let (scheme, taken) = claim.take(Field::Proto, Scheme::from_bytes);
+        note(Field::Proto, taken);
+        let scheme = scheme.unwrap_or(received.scheme);
+        let (host, host_taken) = claim.take(Field::Host, |text| self.read_host(text));
+        note(Field::Host, host_taken);
+        let (host, host_port) = host.or(received.host).unzip();
+        let (port, mut taken) = claim.take(Field::Port, Port::from_bytes);
+        let port = match port {
+            Some(_) if host.is_none() || takes_port_along(host_taken.0) => {
+                taken.0 = Outcome::Refused(Refusal::WithoutHost);
+                None
+            }
+            port => port,
+        };
+        note(Field::Port, taken);
         let port = port.or(host_port.flatten());
-        let (prefix, prefix_outcome) = claim.take(trusted, Field::Prefix, Prefix::from_bytes);
+        let (prefix, taken) = claim.take(Field::Prefix, Prefix::from_bytes);
+        note(Field::Prefix, taken);
         Origin {
             peer,
             client: found.client,
@@ -63,50 +81,59 @@ impl Policy {
             prefix: prefix.unwrap_or(received.prefix),
             through_gateway: false,
             host_withheld: false,
-            outcomes: [for_outcome, proto, host_outcome, port_outcome, prefix_outcome],
+            unproven: !admitted && self.trusted().allows(&peer) && self.proof != Proof::NotAsked,
+            outcomes,
+            places,
+            steps,
+            trusted_hops: found.trusted_hops,
+            declared_hops: self.declared_hops(),
+            generation: self.generation,
         }
     }
 
-    fn walk<C: Claims + ?Sized>(
-        &self,
+    /// How many proxies are said to stand in front of the service.
+    fn declared_hops(&self) -> Option<usize> {
+        if self.listed { Some(self.hops.len()) } else { self.trusted().declared_hops().map(usize::from) }
+    }
+
+    fn walk<'a, C: Claims + ?Sized>(
+        &'a self,
+        route: Route<'a>,
         peer: Peer,
-        claims: &C,
+        admitted: bool,
+        claims: &'a C,
         on_step: &mut dyn FnMut(Step),
-    ) -> (Ending, Found, Outcome) {
-        let (ending, found) = match &self.sources[Field::For as usize] {
-            Source::Off => {
-                let nothing = core::iter::empty();
-                Walk::new(&self.trusted, peer, Notation::XForwarded, nothing).finish(on_step)
+    ) -> (Ending, Found) {
+        let (chain, _) = self.chain(0, claims);
+        Walk::new(route, peer, admitted, chain).finish(&mut |place| Some(self.chain(place, claims)), on_step)
+    }
+
+    /// The chain in which the hop at `place` speaks, behind the entries that nearer hops wrote there, and
+    /// the number of those.
+    fn chain<'a, C: Claims + ?Sized>(
+        &'a self,
+        place: usize,
+        claims: &'a C,
+    ) -> (Chain<'a, impl DoubleEndedIterator<Item = &'a [u8]>>, usize) {
+        let nowhere = (Notation::XForwarded, "");
+        let hop = self.hops.get(place);
+        let (notation, header) = match (&self.sources[Field::For as usize], hop) {
+            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
+            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
+                (hop.family.notation(), hop.family.chain_header())
             }
-            Source::List { header, .. } => {
-                Walk::new(&self.trusted, peer, Notation::XForwarded, claims.lines(header)).finish(on_step)
-            }
-            Source::Element(_) => {
-                Walk::new(&self.trusted, peer, Notation::Forwarded, claims.lines(FORWARDED)).finish(on_step)
-            }
-            Source::Single { header, .. } => {
-                let several = single(|| claims.lines(header)).is_err();
-                let walk = Walk::new(&self.trusted, peer, Notation::XForwarded, claims.lines(header));
-                // Neither the first nor the last of several is the one (threat T34).
-                if several { walk.refuse_several().finish(on_step) } else { walk.finish(on_step) }
-            }
+            _ => nowhere,
         };
-        let outcome = match ending {
-            _ if !self.reads(Field::For) => Outcome::NotRead,
-            Ending::PeerUntrusted | Ending::PeerUnknown => Outcome::NotRead,
-            Ending::HeaderAbsent => Outcome::Absent,
-            Ending::ClientFound | Ending::AllTrusted | Ending::HopLimit => Outcome::Believed,
-            Ending::Malformed | Ending::Opaque | Ending::Unroutable | Ending::TooLong => {
-                Outcome::Refused(Refusal::Malformed)
-            }
-            Ending::Empty => Outcome::Refused(Refusal::Empty),
-            Ending::TooFew => Outcome::Refused(Refusal::TooFew),
-        };
-        (ending, found, outcome)
+        let nearer = self.hops.get(..place).unwrap_or_default();
+        let same = |other: &&Hop| hop.is_some_and(|hop| hop.family == other.family);
+        let read = nearer.iter().filter(same).map(|hop| usize::from(hop.entries)).sum();
+        let mut chain = Chain::new(notation, claims.lines(header));
+        for _ in 0..read {
+            chain.next();
+        }
+        (chain, read)
     }
 }
-
-const FORWARDED: &str = "forwarded";
 
 /// Whether the port belongs to a host that was stated and not taken, rather than to the received one
 /// (threat T127). Too few values state none.
@@ -118,180 +145,309 @@ fn takes_port_along(host: Outcome) -> bool {
 struct Claim<'a, C: ?Sized> {
     policy: &'a Policy,
     peer: Peer,
+    admitted: bool,
     claims: &'a C,
     ending: Ending,
     found: Found,
 }
 
-impl<C: Claims + ?Sized> Claim<'_, C> {
+/// Who speaks of a field.
+struct Speaker<'a> {
+    family: &'a Family,
+    /// How many hops say it, where the walk came to its end: the outermost one's value is so many from the
+    /// right.
+    voices: Option<usize>,
+    /// Whether the hop that speaks may.
+    may: bool,
+}
+
+/// The text of a value.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Plain(&'a [u8]),
+    /// A parameter of `Forwarded`, which may be quoted.
+    Parameter(Value<'a>),
+}
+
+impl Text<'_> {
+    fn with<T>(self, read: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Plain(text) => read(text),
+            Self::Parameter(value) => value.with(read),
+        }
+    }
+}
+
+/// A value, and where it stood.
+type Placed<'a> = (Text<'a>, Place);
+
+impl<'a, C: Claims + ?Sized> Claim<'a, C> {
+    fn chain_outcome(&self) -> Outcome {
+        match self.ending {
+            _ if !self.policy.reads(Field::For) => Outcome::NotRead,
+            Ending::PeerUntrusted | Ending::PeerUnknown => Outcome::NotRead,
+            Ending::HeaderAbsent => match self.outermost() {
+                Some(hop) if self.policy.listed && !hop.asserts(Field::For) => {
+                    let silent = is_blank(self.claims.lines(hop.family.chain_header()));
+                    if silent { Outcome::Absent } else { Outcome::Refused(Refusal::NotAsserted) }
+                }
+                _ => Outcome::Absent,
+            },
+            Ending::ClientFound | Ending::AllTrusted | Ending::HopLimit => Outcome::Believed,
+            Ending::Malformed | Ending::Opaque | Ending::Unroutable | Ending::TooLong => {
+                Outcome::Refused(Refusal::Malformed)
+            }
+            Ending::Empty => Outcome::Refused(Refusal::Empty),
+            Ending::TooFew => Outcome::Refused(Refusal::TooFew),
+        }
+    }
+
+    /// Where the client was named.
+    fn chain_written(&self) -> Written {
+        match &self.policy.sources[Field::For as usize] {
+            Source::Single { header, .. } => Written::in_own(header),
+            _ => match self.outermost().map(|hop| &hop.family) {
+                Some(Family::Forwarded) => Written::Forwarded,
+                Some(Family::Single(_) | Family::SingleWithPort(_)) => Written::OwnHeader,
+                Some(Family::XForwarded) | None => Written::XForwarded,
+            },
+        }
+    }
+
+    /// The hops that were verified, nearest first; of a flat set the one that stands for all.
+    fn verified(&self) -> &'a [Hop] {
+        let hops = &self.policy.hops;
+        if self.policy.listed { hops.get(..self.found.trusted_hops).unwrap_or(hops) } else { hops }
+    }
+
+    fn outermost(&self) -> Option<&'a Hop> {
+        self.verified().last()
+    }
+
     /// The field's value where it is believed and passes its grammar.
     fn take<T>(
         &self,
-        trusted: bool,
         field: Field,
         grammar: impl Fn(&[u8]) -> Result<T, Error>,
-    ) -> (Option<T>, Outcome) {
-        if !trusted {
-            return (None, Outcome::NotRead);
+    ) -> (Option<T>, (Outcome, Option<Place>)) {
+        if !self.ending.is_from_trusted_peer() {
+            return (None, (Outcome::NotRead, None));
         }
-        let read = |text: &[u8]| match grammar(text) {
-            Ok(value) => (Some(value), Outcome::Believed),
-            Err(_) => (None, Outcome::Refused(Refusal::Malformed)),
-        };
         let found = match &self.policy.sources[field as usize] {
-            Source::Off => return (None, Outcome::NotRead),
-            Source::List { header, rule } => self.listed(|| self.claims.lines(header), *rule),
-            Source::Element(rule) => match self.element(field, *rule) {
-                Ok(Some(value)) => return value.with(read),
-                Ok(None) => Ok(None),
-                Err(refusal) => Err(refusal),
-            },
-            Source::Single { header, https } => match (single(|| self.claims.lines(header)), https) {
-                (Ok(Some(text)), Some(token)) if text == token.as_bytes() => Ok(Some(&b"https"[..])),
-                (Ok(Some(_)), Some(_)) => Err(Refusal::Malformed),
+            Source::Off => return (None, (Outcome::NotRead, None)),
+            Source::Single { header, https } => match (self.single(header), https) {
+                (Ok(Some((value, place))), Some(token)) => {
+                    if value.with(|text| text == token.as_bytes()) {
+                        Ok(Some((Text::Plain(b"https"), place)))
+                    } else {
+                        Err(Refusal::Malformed)
+                    }
+                }
                 (found, _) => found,
             },
+            Source::Family(rule) => self.spoken(field, *rule),
         };
         match found {
-            Ok(Some(text)) => read(text),
-            Ok(None) => (None, Outcome::Absent),
-            Err(refusal) => (None, Outcome::Refused(refusal)),
+            Ok(Some((value, place))) => match value.with(grammar) {
+                Ok(value) => (Some(value), (Outcome::Believed, Some(place))),
+                Err(_) => (None, (Outcome::Refused(Refusal::Malformed), Some(place))),
+            },
+            Ok(None) => (None, (Outcome::Absent, None)),
+            Err(refusal) => (None, (Outcome::Refused(refusal), None)),
         }
+    }
+
+    /// What the hops say of `field`.
+    fn spoken(&self, field: Field, rule: Rule) -> Result<Option<Placed<'a>>, Refusal> {
+        match self.speaker(field) {
+            Some(speaker) => match speaker.family {
+                Family::XForwarded => self.listed(field, rule, &speaker),
+                Family::Forwarded => self.element(field, rule, &speaker),
+                Family::Single(_) | Family::SingleWithPort(_) => Ok(None),
+            },
+            // Only a hop further out could say it: what stands there, somebody else wrote.
+            None => match self.policy.header(field) {
+                Some(header) if !is_blank(self.claims.lines(header)) => Err(Refusal::NotAsserted),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// The outermost verified hop whose family has a place for `field`.
+    fn speaker(&self, field: Field) -> Option<Speaker<'a>> {
+        let verified = self.verified();
+        let hop = verified.iter().rev().find(|hop| hop.family.carries(field))?;
+        if !self.policy.listed {
+            return Some(Speaker { family: &hop.family, voices: self.chosen(), may: true });
+        }
+        let same = verified.iter().filter(|other| other.family == hop.family);
+        let (voices, may) = match hop.family {
+            // Each that may say it adds a value, or the others pass on the one of the nearest.
+            Family::XForwarded => {
+                let voices = same.filter(|hop| hop.asserts(field)).count();
+                (voices, voices > 0)
+            }
+            // Each adds an element, whatever it says there.
+            _ => (same.map(|hop| usize::from(hop.entries)).sum(), hop.asserts(field)),
+        };
+        let heard = self.chosen().is_some() || self.ending == Ending::HeaderAbsent;
+        Some(Speaker { family: &hop.family, voices: heard.then_some(voices), may })
     }
 
     /// The position from the right of the entry that the walk chose.
     fn chosen(&self) -> Option<usize> {
         let found = matches!(self.ending, Ending::ClientFound | Ending::AllTrusted | Ending::HopLimit);
-        found.then_some(self.found.depth)
+        found.then_some(self.found.position)
     }
 
     /// In count mode every hop that the count steps over has to be trusted (threat T09). A chain that
     /// the policy does not read proves nothing: its header may be the client's.
     fn within_trust(&self, count: u8) -> bool {
         let policy = self.policy;
-        let count = usize::from(count);
-        count <= 1
-            || policy.trusted.trusts_every_peer()
-            || count <= self.found.trusted_hops
-            || match &policy.sources[Field::For as usize] {
-                // The chain's own hop limit may have ended the walk short of this count.
-                Source::List { header, .. } => {
-                    self.reaches(count, Notation::XForwarded, self.claims.lines(header))
-                }
-                Source::Element(_) => self.reaches(count, Notation::Forwarded, self.claims.lines(FORWARDED)),
-                Source::Off | Source::Single { .. } => false,
-            }
+        let reached = usize::from(count);
+        let is_list = |hop: &Hop| hop.family.is_list();
+        reached <= 1
+            || policy.trusted().trusts_every_peer()
+            || reached <= self.found.trusted_hops
+            // The chain's own hop limit may have ended the walk short of this count.
+            || (matches!(policy.sources[Field::For as usize], Source::Family(_))
+                && policy.hops.iter().all(is_list)
+                && self.walk_up_to(Some(count)).trusted_hops >= reached)
     }
 
-    fn reaches<'a>(
-        &'a self,
-        count: usize,
-        notation: Notation,
-        lines: impl DoubleEndedIterator<Item = &'a [u8]>,
-    ) -> bool {
-        let walk = Walk::new(&self.policy.trusted, self.peer, notation, lines).with_reach(count);
-        walk.finish(&mut |_| {}).1.trusted_hops >= count
+    /// What the walk finds where another number of hops is declared.
+    fn walk_up_to(&self, limit: Option<u8>) -> Found {
+        let route = Route::Alike { who: self.policy.trusted(), limit };
+        self.policy.walk(route, self.peer, self.admitted, self.claims, &mut |_| {}).1
     }
 
-    fn listed<'a, L>(&self, lines: impl Fn() -> L, rule: Rule) -> Result<Option<&'a [u8]>, Refusal>
-    where
-        L: DoubleEndedIterator<Item = &'a [u8]>,
-    {
+    /// The value of a field in its own `X-Forwarded-*` header.
+    fn listed(&self, field: Field, rule: Rule, speaker: &Speaker<'_>) -> Result<Option<Placed<'a>>, Refusal> {
+        let lines = || self.claims.lines(field.x_forwarded_name());
         let mut rest = values(lines());
-        let Some(nearest) = rest.next() else { return Ok(None) };
-        if nearest.is_empty() && is_blank(lines()) {
-            return Ok(None);
+        match rest.next() {
+            None => return Ok(None),
+            Some(Entry::Text([])) if is_blank(lines()) => return Ok(None),
+            Some(_) if !speaker.may => return Err(Refusal::NotAsserted),
+            Some(_) => {}
         }
-        let value = match rule {
-            Rule::Count(count) if !self.within_trust(count) => {
-                return Err(Refusal::BeyondTrust);
-            }
-            Rule::Count(count) => values(lines()).nth(usize::from(count) - 1).ok_or(Refusal::TooFew)?,
-            Rule::Aligned => match rest.count() + 1 {
-                1 => nearest,
+        let position = match rule {
+            Rule::Count(count) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
+            Rule::Count(count) => usize::from(count),
+            Rule::Aligned => match rest.take(MOST_VALUES).count() + 1 {
+                1 => 1,
                 several => {
-                    let position = self.chosen().ok_or(Refusal::WalkEnded)?;
-                    if ![position, self.unlimited_depth(), self.chain_length()].contains(&several) {
+                    let position = speaker.voices.ok_or(Refusal::WalkEnded)?;
+                    if !self.aligns(several, position) {
                         return Err(Refusal::Asymmetric);
                     }
-                    values(lines()).nth(position - 1).ok_or(Refusal::Asymmetric)?
+                    position
                 }
             },
         };
-        if value.is_empty() { Err(Refusal::Empty) } else { Ok(Some(value)) }
+        let mut entries = values(lines());
+        match position.checked_sub(1).and_then(|skipped| entries.nth(skipped)) {
+            None => Err(Refusal::TooFew),
+            Some(Entry::TooLong) => Err(Refusal::Malformed),
+            Some(Entry::Text([])) => Err(Refusal::Empty),
+            Some(Entry::Text(text)) => {
+                let place = Place { written: Written::XForwarded, line: entries.line_number(), position };
+                Ok(Some((Text::Plain(text), place)))
+            }
+        }
+    }
+
+    /// Whether so many values stand beside the chain: one for each hop that speaks. Hops that are all
+    /// alike may be more than are declared, and the client may have written the same fields as they did.
+    fn aligns(&self, several: usize, voices: usize) -> bool {
+        several == voices
+            || (!self.policy.listed && [self.unlimited_depth(), self.chain_length()].contains(&several))
     }
 
     /// The number of entries that the walk would take if no number of hops were declared: what the
     /// proxies wrote, of which the operator counts some.
     fn unlimited_depth(&self) -> usize {
+        let everyone = self.policy.trusted().trusts_every_peer();
         match &self.policy.sources[Field::For as usize] {
-            Source::List { header, .. } if self.ending == Ending::HopLimit => {
-                let walk = Walk::new(
-                    &self.policy.trusted,
-                    self.peer,
-                    Notation::XForwarded,
-                    self.claims.lines(header),
-                );
-                walk.with_reach(usize::from(MOST_HOPS)).finish(&mut |_| {}).1.depth
-            }
+            Source::Family(_) if self.ending == Ending::HopLimit && !everyone => self.walk_up_to(None).depth,
             _ => self.found.depth,
         }
     }
 
-    /// The number of all entries of the chain, believed or not.
+    /// The number of all entries of the chain, believed or not; 0 where they are too many to align.
     fn chain_length(&self) -> usize {
         match &self.policy.sources[Field::For as usize] {
-            Source::List { header, .. } => values(self.claims.lines(header)).count(),
-            Source::Off | Source::Element(_) | Source::Single { .. } => 0,
+            Source::Family(_) => {
+                let header = Field::For.x_forwarded_name();
+                let length = values(self.claims.lines(header)).take(MOST_VALUES).count();
+                if length < MOST_VALUES { length } else { 0 }
+            }
+            Source::Off | Source::Single { .. } => 0,
         }
     }
 
-    fn element(&self, field: Field, rule: Rule) -> Result<Option<Value<'_>>, Refusal> {
+    /// The value of a field in an element of `Forwarded`.
+    fn element(
+        &self,
+        field: Field,
+        rule: Rule,
+        speaker: &Speaker<'_>,
+    ) -> Result<Option<Placed<'a>>, Refusal> {
         if is_blank(self.claims.lines(FORWARDED)) {
             return Ok(None);
         }
         let position = match (rule, self.ending) {
-            (Rule::Count(count), _) if !self.within_trust(count) => {
-                return Err(Refusal::BeyondTrust);
-            }
+            (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
             (Rule::Count(count), _) => usize::from(count),
-            (Rule::Aligned, Ending::HeaderAbsent) if self.policy.reads(Field::For) => return Ok(None),
-            // Without a chain to choose from, the nearest hop speaks.
-            (Rule::Aligned, Ending::HeaderAbsent) => 1,
-            // The chosen element, or one that names nobody: a verified hop wrote the rest of it.
-            (Rule::Aligned, Ending::Empty) => self.found.depth,
-            (Rule::Aligned, _) => self.chosen().ok_or(Refusal::WalkEnded)?,
+            (Rule::Aligned, Ending::HeaderAbsent) if !self.policy.listed => {
+                if self.policy.reads(Field::For) {
+                    return Ok(None);
+                }
+                // Without a chain to choose from, the nearest hop speaks.
+                1
+            }
+            // One that names nobody: a verified hop wrote the rest of it.
+            (Rule::Aligned, Ending::Empty) => self.found.position,
+            (Rule::Aligned, _) => speaker.voices.ok_or(Refusal::WalkEnded)?,
         };
-        let text = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
+        let (text, line) = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
         let element = Element::read(text).ok_or(Refusal::Malformed)?;
-        Ok(match field {
+        let value = match field {
             Field::For => element.node,
             Field::Proto => element.proto,
             Field::Host => element.host,
             Field::Port | Field::Prefix => None,
-        })
+        };
+        match value {
+            Some(_) if !speaker.may => Err(Refusal::NotAsserted),
+            value => Ok(value.map(|value| {
+                (Text::Parameter(value), Place { written: Written::Forwarded, line, position })
+            })),
+        }
+    }
+
+    /// The value of a header that must have exactly one.
+    fn single(&self, header: &str) -> Result<Option<Placed<'a>>, Refusal> {
+        let mut all = values(self.claims.lines(header));
+        match (all.next(), all.next()) {
+            (None | Some(Entry::Text([])), _) if is_blank(self.claims.lines(header)) => Ok(None),
+            (_, Some(_)) => Err(Refusal::Multiple),
+            (Some(Entry::TooLong), _) => Err(Refusal::Malformed),
+            (Some(Entry::Text(text)), None) => Ok(Some((
+                Text::Plain(text),
+                Place { written: Written::in_own(header), line: 1, position: 1 },
+            ))),
+            (None, None) => Ok(None),
+        }
     }
 }
 
 /// The values of a list, nearest first.
-fn values<'a>(lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
-    Entries::new(lines, Quoting::None, usize::MAX).map(|entry| match entry {
-        Entry::Text(text) => text,
-        Entry::TooLong => &[],
-    })
-}
-
-/// The value of a header that must have exactly one.
-fn single<'a, L>(lines: impl Fn() -> L) -> Result<Option<&'a [u8]>, Refusal>
+fn values<'a, L>(lines: L) -> Entries<'a, L>
 where
     L: DoubleEndedIterator<Item = &'a [u8]>,
 {
-    let mut all = values(lines());
-    match (all.next(), all.next()) {
-        (None | Some([]), _) if is_blank(lines()) => Ok(None),
-        (only, None) => Ok(only),
-        (_, Some(_)) => Err(Refusal::Multiple),
-    }
+    Entries::new(lines, Quoting::None, LONGEST_VALUE)
 }
 
 #[cfg(test)]
@@ -523,6 +679,82 @@ mod tests {
             (origin.client().unwrap().to_string().as_str(), origin.scheme()),
             ("203.0.113.9", Scheme::Http)
         );
+    }
+
+    #[test]
+    fn a_proof_stands_beside_the_address_or_instead_of_it() {
+        let set: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let headers: [(&str, &[u8]); 1] = [("x-forwarded-for", b"203.0.113.9")];
+        let client = |proof: Proof, peer: &str, proven: bool| {
+            let policy = Policy::builder(set.clone()).proof(proof).build().unwrap();
+            let received = Received { proven, ..Received::default() };
+            let origin = policy.decide(peer.parse().unwrap_or_default(), received, &headers[..]);
+            (origin.client().map(|ip| ip.to_string()).unwrap_or_default(), origin.to_string())
+        };
+        let (good, bad, other) = ("10.0.0.2", "192.0.2.1", "203.0.113.9");
+        for (proof, peer, proven, expected) in [
+            (Proof::NotAsked, good, false, other),
+            (Proof::NotAsked, bad, true, bad),
+            (Proof::Besides, good, true, other),
+            (Proof::Besides, good, false, good),
+            (Proof::Besides, bad, true, bad),
+            (Proof::Instead, good, false, other),
+            (Proof::Instead, bad, true, other),
+            (Proof::Instead, bad, false, bad),
+            (Proof::Instead, "nobody", true, ""),
+            (Proof::Instead, "unix", true, other),
+        ] {
+            assert_eq!(client(proof, peer, proven).0, expected, "{proof:?} {peer} {proven}");
+        }
+        assert!(client(Proof::Besides, good, false).1.contains("check the secret"));
+        assert!(client(Proof::Besides, bad, false).1.contains("add it to the trusted set"));
+    }
+
+    #[test]
+    fn the_record_says_where_each_value_stood() {
+        let origin = decide(
+            |builder| builder.single(Field::Prefix, "x-script-name"),
+            &[
+                ("X-Forwarded-For", "203.0.113.9"),
+                ("X-Forwarded-For", "10.0.0.8, 10.0.0.7"),
+                ("X-Forwarded-Proto", "https"),
+                ("X-Forwarded-Host", "good.example, b.example, c.example"),
+                ("X-Script-Name", "/app"),
+            ],
+        );
+        let place = |field| origin.place(field).map(|it| (it.written.header(field), it.line, it.position));
+        assert_eq!(place(Field::For), Some((Some("x-forwarded-for"), 2, 3)));
+        assert_eq!(place(Field::Proto), Some((Some("x-forwarded-proto"), 1, 1)));
+        assert_eq!(place(Field::Host), Some((Some("x-forwarded-host"), 1, 3)));
+        assert_eq!(place(Field::Prefix), Some((None, 1, 1)));
+        assert_eq!(origin.place(Field::Port), None);
+        let steps: Vec<String> = origin.steps().map(|it| format!("{} {}", it.hop, it.verdict)).collect();
+        assert_eq!(steps, ["10.0.0.2 trusted", "10.0.0.7 trusted", "10.0.0.8 trusted", "203.0.113.9 client"]);
+        assert_eq!(origin.trusted_hops(), 3);
+
+        let elements = [("Forwarded", "for=203.0.113.9;proto=https,"), ("Forwarded", ", for=10.0.0.7")];
+        let origin = decide(|builder| builder.family(Family::Forwarded), &elements);
+        let place = origin.place(Field::Proto).unwrap();
+        assert_eq!((place.written, place.line, place.position), (Written::Forwarded, 2, 2));
+        assert_eq!(origin.place(Field::For), Some(place));
+    }
+
+    #[test]
+    fn long_walks_keep_all_their_steps() {
+        let chain = format!("203.0.113.9{}", ", 10.0.0.7".repeat(31));
+        let origin = decide(|builder| builder, &[("X-Forwarded-For", &chain)]);
+        assert_eq!(origin.steps().count(), 33);
+        assert_eq!(origin.steps().last().unwrap().verdict, crate::Verdict::Client);
+    }
+
+    #[test]
+    fn fewer_hops_than_declared_are_said() {
+        let two = |chain: &str| decide(|builder| builder.count(Field::For, 2), &[("X-Forwarded-For", chain)]);
+        assert!(two("203.0.113.9").is_short());
+        assert!(two("203.0.113.9").to_string().ends_with("2 proxies are declared, and the request passed 1"));
+        assert!(!two("203.0.113.9, 10.0.0.7").is_short());
+        assert!(!two("junk").is_short());
+        assert!(!decide(|builder| builder, &[("X-Forwarded-For", "203.0.113.9")]).is_short());
     }
 
     #[test]

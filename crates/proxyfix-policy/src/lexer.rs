@@ -30,6 +30,7 @@ pub(crate) enum Entry<'a> {
 pub(crate) struct Entries<'a, I> {
     lines: I,
     line: Option<&'a [u8]>,
+    line_number: usize,
     quoting: Quoting,
     longest: usize,
 }
@@ -40,7 +41,14 @@ where
 {
     /// `longest` is the most bytes that an entry may have; white space around it does not count.
     pub(crate) fn new(lines: I, quoting: Quoting, longest: usize) -> Self {
-        Self { lines, line: None, quoting, longest }
+        Self { lines, line: None, line_number: 0, quoting, longest }
+    }
+}
+
+impl<I> Entries<'_, I> {
+    /// The line of the entry handed out last, 1 the last line.
+    pub(crate) fn line_number(&self) -> usize {
+        self.line_number
     }
 }
 
@@ -51,9 +59,11 @@ where
     type Item = Entry<'a>;
 
     fn next(&mut self) -> Option<Entry<'a>> {
-        let line = match self.line.take() {
-            Some(line) => line,
-            None => self.lines.next_back()?,
+        let line = if let Some(line) = self.line.take() {
+            line
+        } else {
+            self.line_number += 1;
+            self.lines.next_back()?
         };
         let line = trim_end(line);
         let (before, entry) = match self.quoting {

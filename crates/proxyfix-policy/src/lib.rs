@@ -18,6 +18,7 @@
 //! | --- | --- | --- |
 //! | Who is connected? IPv4-mapped addresses, scopes | [`Peer`] | `peer.rs` |
 //! | Who may speak for someone else? The text form, its errors, hops | [`TrustedProxies`] | `trust.rs`; the set itself in `networks.rs` |
+//! | Who stands where, and may say what? | [`Topology`], [`Hop`] | `topology.rs` |
 //! | Which headers, which fields, which counts? What does not build? | [`Policy`], [`PolicyBuilder`] | `policy.rs` |
 //! | How is a list split: lines, commas, quotes, white space, length? | one entry after the other, from the right | `lexer.rs` |
 //! | What is an entry: ports, brackets, `unknown`, junk? | one node | `node.rs` |
@@ -69,6 +70,7 @@ mod policy;
 mod port;
 mod prefix;
 mod scheme;
+mod topology;
 mod trust;
 mod walk;
 
@@ -78,11 +80,12 @@ pub use error::Error;
 pub use host::Host;
 pub use ipnet::IpNet;
 pub use mount::Mount;
-pub use origin::{Origin, Outcome, Refusal};
+pub use origin::{Origin, Outcome, Place, Refusal, Written};
 pub use peer::Peer;
-pub use policy::{Policy, PolicyBuilder};
+pub use policy::{Policy, PolicyBuilder, Proof};
 pub use port::Port;
 pub use prefix::Prefix;
 pub use scheme::Scheme;
+pub use topology::{Front, Hop, Topology};
 pub use trust::TrustedProxies;
 pub use walk::{Ending, Step, Verdict, Walk};

@@ -1,6 +1,5 @@
 //! A set of networks, searched by bisection.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -13,11 +12,13 @@ use ipnet::IpNet;
 /// Families never meet: an IPv6 network does not contain an IPv4 address.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct NetworkSet {
-    v4: Box<[(u32, u32)]>,
-    v6: Box<[(u128, u128)]>,
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
 }
 
 impl NetworkSet {
+    pub(crate) const EMPTY: Self = Self { v4: Vec::new(), v6: Vec::new() };
+
     /// `ip` must be canonical (IPv4-mapped addresses folded), as every [`Peer`](crate::Peer) is.
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         match ip {
@@ -65,7 +66,7 @@ fn within<T: PartialOrd + Copy>(ranges: &[(T, T)], address: T) -> bool {
 }
 
 /// Sorts, then joins every range to its predecessor where the two overlap or touch.
-fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, joins: impl Fn(T, T) -> bool) -> Box<[(T, T)]> {
+fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, joins: impl Fn(T, T) -> bool) -> Vec<(T, T)> {
     ranges.sort_unstable();
     let mut merged: Vec<(T, T)> = Vec::with_capacity(ranges.len());
     for (start, end) in ranges {
@@ -74,7 +75,8 @@ fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, joins: impl Fn(T, T) -> bool) -
             _ => merged.push((start, end)),
         }
     }
-    merged.into_boxed_slice()
+    merged.shrink_to_fit();
+    merged
 }
 
 #[cfg(test)]

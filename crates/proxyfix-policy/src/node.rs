@@ -20,6 +20,8 @@ pub(crate) enum Node {
     Silent,
     /// More text than a node can have.
     TooLong,
+    /// Several entries in a header that has one.
+    Several,
 }
 
 /// Bytes of an entry of `X-Forwarded-For`, without the white space around it. The longest address,
@@ -48,6 +50,18 @@ pub(crate) fn x_forwarded(text: &[u8]) -> Node {
         Some((ip, port)) => Node::Address(Peer::new(ip, port)),
         None if is_opaque(text) => Node::Opaque,
         None => Node::Malformed,
+    }
+}
+
+/// An address and, behind the last colon, always a port; an IPv6 address stands without brackets.
+pub(crate) fn with_port(text: &[u8]) -> Node {
+    let Some(colon) = text.iter().rposition(|byte| *byte == b':') else {
+        return if text.is_empty() { Node::Empty } else { Node::Malformed };
+    };
+    let (ip, port) = (&text[..colon], port(&text[colon + 1..]));
+    match (ipv4(ip).or_else(|| ipv6(ip)), port) {
+        (Some(ip), Some(port)) => Node::Address(Peer::new(ip, Some(port))),
+        _ => Node::Malformed,
     }
 }
 
@@ -142,6 +156,20 @@ mod tests {
         assert_address("[2001:db8::9]", "2001:db8::9");
         assert_address("2001:db8::9", "2001:db8::9");
         assert_address("203.0.113.9:0", "203.0.113.9");
+    }
+
+    #[test]
+    fn a_header_that_always_has_a_port_needs_no_brackets() {
+        let peer = |text: &str| text.parse().map(Node::Address).unwrap();
+        assert_eq!(with_port(b"203.0.113.9:46532"), peer("203.0.113.9:46532"));
+        assert_eq!(with_port(b"2001:db8::9:46532"), peer("[2001:db8::9]:46532"));
+        assert_eq!(with_port(b"::ffff:203.0.113.9:1"), peer("203.0.113.9:1"));
+        assert_eq!(with_port(b""), Node::Empty);
+        for text in
+            ["203.0.113.9", "[2001:db8::9]:46532", "2001:db8::9:99999", "2001:db8::9:", ":1", "unknown"]
+        {
+            assert_eq!(with_port(text.as_bytes()), Node::Malformed, "{text}");
+        }
     }
 
     #[test]

@@ -1,16 +1,32 @@
 //! The answer: where the request came from, and why.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{Ending, Field, Host, Peer, Port, Prefix, Scheme};
+use crate::{Ending, Field, Host, Peer, Port, Prefix, Scheme, Step, Verdict};
 
 /// Where a request came from: the client, and the URL that it asked for.
 ///
 /// An origin is *complete* when its client is known: a hop that every hop nearer to us vouches for.
 /// An incomplete origin has the [last verified hop](Self::last_verified) for logs, and answers no to
 /// every question about the client, so that an unreadable header never makes a stranger internal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// It is the whole record of the decision, too: the [steps](Self::steps) of the walk and its
+/// [ending](Self::ending), what [became](Self::outcome) of each field and where its value
+/// [stood](Self::place), and which [generation](Self::generation) of the policy judged. As text it is one
+/// sentence that an operator can act on:
+///
+/// | what happened | the sentence |
+/// | --- | --- |
+/// | a proxy that is not listed | 10.2.3.4 is not trusted, so it is the client, whatever its headers say; add it to the trusted set if it is your proxy |
+/// | a chain that holds junk | the client is unknown: 10.0.0.2 is trusted and wrote something that is no address; it is not skipped, and 10.0.0.2 is not the client |
+/// | a health check | 10.0.0.2 is trusted and names nobody, so it speaks for itself, as health checks do |
+/// | fewer proxies than declared | 203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; 2 proxies are declared, and the request passed 1 |
+///
+/// Two origins are equal when they say the same of the request and for the same reasons; where in the
+/// headers a value stood, and which generation of a policy judged, is not compared.
+#[derive(Clone, Debug)]
 pub struct Origin {
     pub(crate) peer: Peer,
     pub(crate) client: Peer,
@@ -22,7 +38,92 @@ pub struct Origin {
     pub(crate) prefix: Prefix,
     pub(crate) through_gateway: bool,
     pub(crate) host_withheld: bool,
+    /// The address of the peer would do, but the proof that the policy asks for was not given.
+    pub(crate) unproven: bool,
     pub(crate) outcomes: [Outcome; 5],
+    pub(crate) places: [Option<Place>; 5],
+    pub(crate) steps: Steps,
+    pub(crate) trusted_hops: usize,
+    pub(crate) declared_hops: Option<usize>,
+    pub(crate) generation: u64,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |it: &Self| (it.peer, it.client, it.ending, it.last_verified, it.scheme, it.port);
+        let why = |it: &Self| (it.through_gateway, it.host_withheld, it.unproven, it.outcomes);
+        let hops = |it: &Self| (it.trusted_hops, it.declared_hops);
+        said(self) == said(other)
+            && (&self.host, &self.prefix) == (&other.host, &other.prefix)
+            && why(self) == why(other)
+            && hops(self) == hops(other)
+            && self.steps().eq(other.steps())
+    }
+}
+
+impl Eq for Origin {}
+
+/// Where the value of a field stood in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Place {
+    /// In which header.
+    pub written: Written,
+    /// In which of its lines: 1 is the last one, because lists are read from their end.
+    pub line: usize,
+    /// Which of all its values: 1 is the rightmost of the last line. Of `Forwarded`, which element.
+    pub position: usize,
+}
+
+/// In which header a value stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Written {
+    /// In the field's own header of the `X-Forwarded-*` family.
+    XForwarded,
+    /// In `Forwarded`.
+    Forwarded,
+    /// In a header that the operator named.
+    OwnHeader,
+    /// Nowhere: it was computed.
+    Computed,
+}
+
+impl Written {
+    pub(crate) fn in_own(header: &str) -> Self {
+        if header.starts_with(':') { Self::Computed } else { Self::OwnHeader }
+    }
+
+    /// The name of the header, in lower case, for `field`; `None` where the operator knows it.
+    pub const fn header(self, field: Field) -> Option<&'static str> {
+        match self {
+            Self::XForwarded => Some(field.x_forwarded_name()),
+            Self::Forwarded => Some("forwarded"),
+            Self::OwnHeader | Self::Computed => None,
+        }
+    }
+}
+
+/// The steps of a walk. Most walks have few, and allocate nothing to be kept.
+#[derive(Clone, Default)]
+pub(crate) struct Steps {
+    first: [Option<Step>; 4],
+    more: Vec<Step>,
+}
+
+impl Steps {
+    pub(crate) fn push(&mut self, step: Step) {
+        match self.first.iter_mut().find(|kept| kept.is_none()) {
+            Some(free) => *free = Some(step),
+            None => self.more.push(step),
+        }
+    }
+}
+
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.first.iter().flatten()).entries(&self.more).finish()
+    }
 }
 
 /// What became of one field.
@@ -60,6 +161,8 @@ pub enum Refusal {
     WalkEnded,
     /// A port without a host that it could belong to, or whose host was refused.
     WithoutHost,
+    /// Only hops stated it that may not.
+    NotAsserted,
 }
 
 impl Refusal {
@@ -74,6 +177,7 @@ impl Refusal {
             Self::Multiple => "multiple",
             Self::WalkEnded => "walk-ended",
             Self::WithoutHost => "without-host",
+            Self::NotAsserted => "not-asserted",
         }
     }
 }
@@ -89,6 +193,7 @@ impl fmt::Display for Refusal {
             Self::Multiple => "it has several values where one is expected",
             Self::WalkEnded => "the walk ended before the hop that it belongs to",
             Self::WithoutHost => "there is no valid host that it could belong to",
+            Self::NotAsserted => "no hop that may assert it was there to do so",
         })
     }
 }
@@ -143,6 +248,40 @@ impl Origin {
     /// The last hop that is trusted, or the peer: for logs, never for decisions about the client.
     pub fn last_verified(&self) -> Peer {
         self.last_verified
+    }
+
+    /// The steps of the walk, from the peer leftward.
+    pub fn steps(&self) -> impl Iterator<Item = Step> {
+        self.steps.first.iter().flatten().chain(&self.steps.more).copied()
+    }
+
+    /// How many hops were found that are trusted, the peer among them.
+    pub fn trusted_hops(&self) -> usize {
+        self.trusted_hops
+    }
+
+    /// How many proxies are declared: [hops](crate::TrustedProxies::hops), or those of a
+    /// [`Topology`](crate::Topology).
+    pub fn declared_hops(&self) -> Option<usize> {
+        self.declared_hops
+    }
+
+    /// Whether the request passed fewer proxies than are declared, though nothing else is wrong: one of
+    /// them was gone around, or the count is too high.
+    pub fn is_short(&self) -> bool {
+        self.ending == Ending::ClientFound
+            && self.declared_hops.is_some_and(|declared| self.trusted_hops < declared)
+    }
+
+    /// Which policy judged, where it can be replaced while the service runs: 0 is the first one.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Where the value of `field` stood, if one was found there; whether it was taken says its
+    /// [outcome](Self::outcome).
+    pub fn place(&self, field: Field) -> Option<Place> {
+        self.places[field as usize]
     }
 
     /// The scheme that the client used.
@@ -228,11 +367,18 @@ impl Origin {
             self.client = earlier.client;
             self.ending = earlier.ending;
             self.last_verified = earlier.last_verified;
+            self.unproven = earlier.unproven;
+            self.steps = earlier.steps.clone();
+            self.trusted_hops = earlier.trusted_hops;
+            self.declared_hops = earlier.declared_hops;
+            self.generation = earlier.generation;
             self.outcomes[Field::For as usize] = earlier.outcome(Field::For);
+            self.places[Field::For as usize] = earlier.place(Field::For);
         }
         for field in Field::ALL {
             if matches!(self.outcome(field), Outcome::NotRead | Outcome::Absent) {
                 self.outcomes[field as usize] = earlier.outcome(field);
+                self.places[field as usize] = earlier.place(field);
             }
         }
         self.peer = earlier.peer;
@@ -246,6 +392,13 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.explain_client(f)?;
+        if self.is_short() {
+            let declared = self.declared_hops.unwrap_or_default();
+            write!(f, "; {declared} proxies are declared, and the request passed {}", self.trusted_hops)?;
+        }
+        if self.outcome(Field::For) == Outcome::Refused(Refusal::NotAsserted) {
+            write!(f, "; for is not taken: {}", Refusal::NotAsserted)?;
+        }
         for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
             if let Outcome::Refused(refusal) = self.outcome(field) {
                 write!(f, "; {} is not taken: {refusal}", field.as_str())?;
@@ -265,6 +418,10 @@ impl Origin {
             Ending::ClientFound => {
                 write!(f, "{} is the client: {hop} is trusted and vouches for it", Bare(self.client))
             }
+            Ending::PeerUntrusted if self.unproven => write!(
+                f,
+                "{peer} would be trusted, but did not give the proof that the policy asks for, so no header is believed; check the secret that it adds"
+            ),
             Ending::PeerUntrusted if self.peer.is_local() => {
                 f.write_str("the peer is a local socket, which is not trusted: no header is believed; add \"unix\" to the trusted set if it is your proxy")
             }
@@ -279,7 +436,7 @@ impl Origin {
                 write!(f, "{peer} is trusted, and the policy does not read who its client is")
             }
             Ending::HeaderAbsent => {
-                write!(f, "{peer} is trusted and names nobody, so it speaks for itself, as health checks do")
+                write!(f, "{hop} is trusted and names nobody, so it speaks for itself, as health checks do")
             }
             Ending::AllTrusted => {
                 write!(f, "{} is the client: every hop up to it is trusted, it too", Bare(self.client))
@@ -293,7 +450,14 @@ impl Origin {
             Ending::TooFew => f.write_str(
                 "the client is unknown: the chain has fewer entries than declared; the request did not come through all of the proxies, or the count is too high"
             ),
-            Ending::Unroutable => self.incomplete(f, "an address that no remote client can have"),
+            Ending::Unroutable => match self.steps().last().filter(|it| it.verdict == Verdict::Unroutable) {
+                Some(step) => write!(
+                    f,
+                    "the client is unknown: {hop} is trusted and wrote {}, an address that no remote client can have; add it to the trusted set if it is your proxy",
+                    Bare(step.hop)
+                ),
+                None => self.incomplete(f, "an address that no remote client can have"),
+            },
             Ending::TooLong => self.incomplete(f, "more than an address or a chain can hold"),
         }
     }

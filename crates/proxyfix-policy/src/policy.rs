@@ -2,11 +2,13 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::host::Underscores;
+use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Port, TrustedProxies};
+use crate::{Error, Family, Field, Host, Peer, Port, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -30,8 +32,13 @@ use crate::{Error, Family, Field, Host, Port, TrustedProxies};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    pub(crate) trusted: TrustedProxies,
+    /// At least one; of a flat set the one that stands for all.
+    pub(crate) hops: Vec<Hop>,
+    /// Whether the hops stand one after the other, rather than one for all.
+    pub(crate) listed: bool,
     pub(crate) sources: [Source; 5],
+    pub(crate) proof: Proof,
+    pub(crate) generation: u64,
     underscores: Underscores,
 }
 
@@ -41,10 +48,8 @@ pub(crate) enum Source {
     /// Nowhere.
     #[default]
     Off,
-    /// In a list header of its own.
-    List { header: String, rule: Rule },
-    /// In the elements of `Forwarded`.
-    Element(Rule),
+    /// Where the family of the hops has it.
+    Family(Rule),
     /// In a header that must have exactly one value.
     Single { header: String, https: Option<String> },
 }
@@ -58,46 +63,73 @@ pub(crate) enum Rule {
     Count(u8),
 }
 
+/// What opens the gate besides the address of the peer: something that only the proxy can know, such as
+/// a secret that it adds to each request.
+///
+/// The policy has no clock and no HTTP, so that whoever calls it says whether the proof was given
+/// ([`Received::proven`](crate::Received::proven)); the layers of the crate `proxyfix` find out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Proof {
+    /// The address alone.
+    #[default]
+    NotAsked,
+    /// The address has to be trusted, and the proof given.
+    Besides,
+    /// One of the two is enough: for proxies whose addresses nobody knows, and that know a secret.
+    Instead,
+}
+
 /// Builds a [`Policy`]; what cannot mean what it says does not build.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct PolicyBuilder {
-    trusted: TrustedProxies,
-    family: Family,
-    read: [bool; 5],
+    front: Front,
+    family: Option<Family>,
+    read: Option<[bool; 5]>,
     counts: [Option<u8>; 5],
     singles: [Option<(String, Option<String>)>; 5],
     underscores: Underscores,
+    proof: Proof,
 }
 
+/// What a policy reads of a flat set by default: `for` and `proto`.
+const READ: [bool; 5] = [true, true, false, false, false];
+
 impl Policy {
-    /// Reads `X-Forwarded-For` and `X-Forwarded-Proto` from these proxies.
-    pub fn new(trusted: TrustedProxies) -> Self {
-        let list =
-            |field: Field| Source::List { header: field.x_forwarded_name().into(), rule: Rule::Aligned };
-        let [for_, proto, ..] = Field::ALL;
-        Self {
-            trusted,
-            sources: [list(for_), list(proto), Source::Off, Source::Off, Source::Off],
-            underscores: Underscores::Refused,
-        }
+    /// Reads `X-Forwarded-For` and `X-Forwarded-Proto` from these proxies, or of a [`Topology`] what its
+    /// hops may assert.
+    pub fn new(front: impl Into<Self>) -> Self {
+        front.into()
     }
 
-    /// Begins a policy that reads `X-Forwarded-For` and `X-Forwarded-Proto`; see [`PolicyBuilder`].
-    pub fn builder(trusted: TrustedProxies) -> PolicyBuilder {
+    /// Begins a policy of [`TrustedProxies`] or a [`Topology`]; see [`PolicyBuilder`].
+    pub fn builder(front: impl Into<Front>) -> PolicyBuilder {
         PolicyBuilder {
-            trusted,
-            family: Family::XForwarded,
-            read: [true, true, false, false, false],
+            front: front.into(),
+            family: None,
+            read: None,
             counts: [None; 5],
             singles: [const { None }; 5],
             underscores: Underscores::Refused,
+            proof: Proof::NotAsked,
         }
     }
 
-    /// Who is trusted.
+    /// Who may be connected to the service and be believed: of named hops, the first.
     pub fn trusted(&self) -> &TrustedProxies {
-        &self.trusted
+        static NOBODY: TrustedProxies = TrustedProxies::NONE;
+        self.hops.first().map_or(&NOBODY, |hop| &hop.who)
+    }
+
+    /// The named hops, from the service outward; empty where a flat set is trusted.
+    pub fn hops(&self) -> &[Hop] {
+        if self.listed { self.hops.as_slice() } else { &[] }
+    }
+
+    /// Every set of the policy with the name of its hop, where it has one.
+    pub fn sets(&self) -> impl Iterator<Item = (Option<&str>, &TrustedProxies)> {
+        self.hops.iter().map(|hop| (self.listed.then_some(hop.name.as_str()), &hop.who))
     }
 
     /// Whether `field` is read at all.
@@ -105,42 +137,135 @@ impl Policy {
         self.sources[field as usize] != Source::Off
     }
 
+    /// The header in which `field` is read, in lower case; `None` where it is not. Of named hops that
+    /// write several families, the nearest one's that may assert it.
+    pub fn header(&self, field: Field) -> Option<&str> {
+        match &self.sources[field as usize] {
+            Source::Off => None,
+            Source::Single { header, .. } => Some(header),
+            Source::Family(_) => {
+                self.hops.iter().find(|hop| hop.asserts(field)).map(|hop| hop.family.header(field))
+            }
+        }
+    }
+
+    /// What has to be shown besides the address of the peer.
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// How often the policy was replaced while the service ran; see [`Origin::generation`](crate::Origin::generation).
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The same policy as the n-th of a service. For the layers.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// The same policy with another trusted set: what a reload replaces. The declared number of hops
+    /// stays as it is. Named hops have no one set.
+    pub fn with_trusted(&self, trusted: &TrustedProxies) -> Result<Self, Error> {
+        if self.listed {
+            return Err(Error::policy("the policy has named hops, and no one trusted set to replace"));
+        }
+        if trusted.trusts_every_peer() != self.trusted().trusts_every_peer() {
+            return Err(Error::policy(
+                "everyone cannot take the place of a set, or a set that of everyone: the number of hops \
+                 would mean something else",
+            ));
+        }
+        let mut policy = self.clone();
+        for hop in &mut policy.hops {
+            hop.who = trusted.clone().with_hops_of(&hop.who);
+        }
+        Ok(policy)
+    }
+
     /// Reads a host as this policy does: [`Host::with_port`], with underscores where it takes them.
     pub fn read_host(&self, text: &[u8]) -> Result<(Host, Option<Port>), Error> {
         Host::read_with_port(text, self.underscores)
     }
 
-    /// The headers that carry a single value for this policy.
+    /// The headers that carry a single value for this policy, in lower case.
     pub fn single_headers(&self) -> impl Iterator<Item = &str> {
-        self.sources.iter().filter_map(|source| match source {
+        let own = self.sources.iter().filter_map(|source| match source {
             Source::Single { header, .. } => Some(header.as_str()),
             _ => None,
-        })
+        });
+        let chain = matches!(self.sources[Field::For as usize], Source::Family(_));
+        let hops = self.hops.iter().filter(move |hop| chain && !hop.family.is_list());
+        own.chain(hops.map(|hop| hop.family.chain_header()))
+    }
+
+    pub(crate) fn route(&self) -> Route<'_> {
+        if self.listed { Route::Listed(&self.hops) } else { Route::alike(self.trusted()) }
+    }
+
+    /// Whether the gate is open to `peer`.
+    pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
+        let trusted = self.trusted().allows(peer);
+        match self.proof {
+            Proof::NotAsked => trusted,
+            Proof::Besides => trusted && proven,
+            Proof::Instead => !peer.is_unknown() && (trusted || proven),
+        }
     }
 }
 
 impl From<TrustedProxies> for Policy {
     fn from(trusted: TrustedProxies) -> Self {
-        Self::new(trusted)
+        let [for_, proto] = [Source::Family(Rule::Aligned), Source::Family(Rule::Aligned)];
+        Self {
+            hops: vec![Hop::new("", trusted)],
+            listed: false,
+            sources: [for_, proto, Source::Off, Source::Off, Source::Off],
+            proof: Proof::NotAsked,
+            generation: 0,
+            underscores: Underscores::Refused,
+        }
+    }
+}
+
+impl From<Topology> for Policy {
+    fn from(topology: Topology) -> Self {
+        let sources = Field::ALL.map(|field| {
+            if topology.hops.iter().any(|hop| hop.asserts(field)) {
+                Source::Family(Rule::Aligned)
+            } else {
+                Source::Off
+            }
+        });
+        Self {
+            hops: topology.hops,
+            listed: true,
+            sources,
+            proof: Proof::NotAsked,
+            generation: 0,
+            underscores: Underscores::Refused,
+        }
     }
 }
 
 impl PolicyBuilder {
     /// Reads another family than `X-Forwarded-*`.
     pub fn family(self, family: Family) -> Self {
-        Self { family, ..self }
+        Self { family: Some(family), ..self }
     }
 
     /// Reads exactly these fields.
     pub fn fields(self, fields: impl IntoIterator<Item = Field>) -> Self {
         let mut read = [false; 5];
         fields.into_iter().for_each(|field| read[field as usize] = true);
-        Self { read, ..self }
+        Self { read: Some(read), ..self }
     }
 
     /// Reads this field, too.
     pub fn field(mut self, field: Field) -> Self {
-        self.read[field as usize] = true;
+        self.read.get_or_insert(READ)[field as usize] = true;
         self
     }
 
@@ -171,8 +296,37 @@ impl PolicyBuilder {
         Self { underscores: Underscores::Allowed, ..self }
     }
 
+    /// Asks for a proof of the proxy beside its address, or instead of it.
+    pub fn proof(self, proof: Proof) -> Self {
+        Self { proof, ..self }
+    }
+
     /// The policy, or why it cannot mean what it says.
     pub fn build(self) -> Result<Policy, Error> {
+        let policy = match self.front.clone() {
+            Front::Alike(trusted) => self.alike(trusted)?,
+            Front::Hops(topology) => self.listed(topology)?,
+        };
+        policy.check_single_headers()?;
+        Ok(policy)
+    }
+
+    fn listed(self, topology: Topology) -> Result<Policy, Error> {
+        let stated = [
+            (self.family.is_some(), "a family"),
+            (self.read.is_some(), "fields"),
+            (self.counts.iter().any(Option::is_some), "counts"),
+            (self.singles.iter().any(Option::is_some), "headers of their own"),
+        ];
+        if let Some((_, what)) = stated.into_iter().find(|(stated, _)| *stated) {
+            return Err(Error::policy(format!(
+                "{what} beside a topology, whose hops say what they write; state it with each hop"
+            )));
+        }
+        Ok(Policy { underscores: self.underscores, proof: self.proof, ..topology.into() })
+    }
+
+    fn alike(self, mut trusted: TrustedProxies) -> Result<Policy, Error> {
         for field in Field::ALL {
             if let Some(too_many) = self.counts[field as usize].filter(|count| *count > MOST_HOPS) {
                 return Err(Error::policy(format!(
@@ -181,7 +335,6 @@ impl PolicyBuilder {
                 )));
             }
         }
-        let mut trusted = self.trusted;
         let hops = trusted.declared_hops();
         match self.counts[Field::For as usize] {
             None | Some(0) => {}
@@ -194,6 +347,8 @@ impl PolicyBuilder {
                 )));
             }
         }
+        let family = self.family.unwrap_or_default();
+        let read = self.read.unwrap_or(READ);
         let mut sources = [const { Source::Off }; 5];
         for field in Field::ALL {
             let count = self.counts[field as usize];
@@ -204,30 +359,34 @@ impl PolicyBuilder {
                     field.as_str()
                 )));
             }
-            let rule = count.map_or(Rule::Aligned, Rule::Count);
-            sources[field as usize] = match (&self.singles[field as usize], &self.family) {
-                (Some((header, https)), _) => Source::Single { header: header.clone(), https: https.clone() },
-                _ if count == Some(0) || (count.is_none() && !self.read[field as usize]) => Source::Off,
-                (None, Family::XForwarded) => Source::List { header: field.x_forwarded_name().into(), rule },
-                (None, Family::Forwarded) => match field {
-                    Field::Port | Field::Prefix => Source::Off,
-                    _ => Source::Element(rule),
-                },
-                (None, Family::Single(header)) => match field {
-                    Field::For => Source::Single { header: header.to_ascii_lowercase(), https: None },
-                    _ => Source::Off,
-                },
+            sources[field as usize] = match &self.singles[field as usize] {
+                Some((header, https)) => Source::Single { header: header.clone(), https: https.clone() },
+                None if count == Some(0) || (count.is_none() && !read[field as usize]) => Source::Off,
+                // A policy can be switched between families that carry more and fewer fields.
+                None if !family.carries(field) => Source::Off,
+                None => Source::Family(count.map_or(Rule::Aligned, Rule::Count)),
             };
         }
-        let single_chain = matches!(sources[Field::For as usize], Source::Single { .. });
+        let single_chain = match sources[Field::For as usize] {
+            Source::Single { .. } => true,
+            Source::Family(_) => !family.is_list(),
+            Source::Off => false,
+        };
         if let Some(hops) = trusted.declared_hops().filter(|hops| single_chain && *hops > 1) {
             return Err(Error::policy(format!(
                 "{hops} hops, but the client is read from a header that has one value; declare 1 or none"
             )));
         }
-        let policy = Policy { trusted, sources, underscores: self.underscores };
-        policy.check_single_headers()?;
-        Ok(policy)
+        let asserts = Field::ALL.map(|field| sources[field as usize] != Source::Off);
+        let hop = Hop { asserts, ..Hop::new("", trusted).family(family) };
+        Ok(Policy {
+            hops: vec![hop],
+            listed: false,
+            sources,
+            proof: self.proof,
+            generation: 0,
+            underscores: self.underscores,
+        })
     }
 }
 
@@ -252,12 +411,15 @@ const UNFIT: [&str; 13] = [
 const COMPUTED: [&str; 5] = [":for", ":proto", ":host", ":port", ":prefix"];
 
 impl Policy {
-    fn check_single_headers(&self) -> Result<(), Error> {
-        let lists = self.sources.iter().filter_map(|source| match source {
-            Source::List { header, .. } => Some(header.as_str()),
-            _ => None,
-        });
-        let mut seen: Vec<&str> = lists.collect();
+    pub(crate) fn check_single_headers(&self) -> Result<(), Error> {
+        let mut seen: Vec<&str> = Vec::new();
+        for hop in self.hops.iter().filter(|hop| hop.family == Family::XForwarded) {
+            let read = |field: &Field| matches!(self.sources[*field as usize], Source::Family(_));
+            let fields = Field::ALL.into_iter().filter(|field| hop.asserts(*field)).filter(read);
+            for field in fields {
+                seen.push(field.x_forwarded_name());
+            }
+        }
         for header in self.single_headers() {
             let refused = |reason| {
                 Err(Error::value("a header that a field can be read from", header.as_bytes(), reason))
@@ -286,7 +448,7 @@ impl Policy {
                 return refused("it routes or frames the request, or belongs to one connection");
             }
             if seen.contains(&header) {
-                return refused("it is the source of two fields");
+                return refused("it is the source of two fields, or of two hops");
             }
             seen.push(header);
         }
@@ -318,5 +480,29 @@ mod tests {
         assert!(Policy::builder(hops(2)).count(Field::For, 2).build().is_ok());
         assert!(Policy::builder(hops(1)).count(Field::Host, 33).build().is_err());
         assert!(Policy::builder(hops(2)).family(Family::Single("x-real-ip".into())).build().is_err());
+    }
+
+    #[test]
+    fn a_topology_says_itself_what_is_read() {
+        let topology = || Topology::new([Hop::new("a", "loopback".parse().unwrap())]).unwrap();
+        let refused = |builder: PolicyBuilder| builder.build().unwrap_err().to_string();
+        assert!(refused(Policy::builder(topology()).count(Field::For, 1)).contains("counts beside"));
+        assert!(refused(Policy::builder(topology()).field(Field::Host)).contains("fields beside"));
+        assert!(refused(Policy::builder(topology()).family(Family::Forwarded)).contains("family beside"));
+        assert!(refused(Policy::builder(topology()).single(Field::Host, "x-a")).contains("headers of"));
+        assert_eq!(Policy::builder(topology()).build().unwrap(), Policy::new(topology()));
+    }
+
+    #[test]
+    fn another_set_takes_the_place_of_a_flat_one_and_keeps_the_hops() {
+        let set = |text: &str| text.parse::<TrustedProxies>().unwrap();
+        let policy =
+            Policy::builder(set("10.0.0.0/8")).count(Field::For, 2).field(Field::Host).build().unwrap();
+        let replaced = policy.with_trusted(&set("loopback")).unwrap();
+        assert_eq!(replaced.trusted(), &set("loopback").hops(2).unwrap());
+        assert!(replaced.reads(Field::Host));
+        assert!(policy.with_trusted(&TrustedProxies::dangerously_trust_every_peer()).is_err());
+        let topology = Topology::new([Hop::new("a", set("loopback"))]).unwrap();
+        assert!(Policy::new(topology).with_trusted(&set("loopback")).is_err());
     }
 }

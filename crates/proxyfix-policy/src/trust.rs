@@ -156,10 +156,17 @@ impl TrustedProxies {
         self.hops
     }
 
-    /// The number of entries that the walk may step to.
-    pub(crate) fn reach(&self) -> usize {
-        let default = if self.any { 1 } else { MOST_HOPS };
-        usize::from(self.hops.unwrap_or(default))
+    /// Nobody, as a constant.
+    pub(crate) const NONE: Self = Self { networks: NetworkSet::EMPTY, local: false, any: false, hops: None };
+
+    /// The number of hops that `other` declares.
+    pub(crate) fn with_hops_of(self, other: &Self) -> Self {
+        Self { hops: other.hops, ..self }
+    }
+
+    /// Whether this address stands in the set, rather than being admitted with everyone.
+    pub(crate) fn lists(&self, ip: IpAddr) -> bool {
+        self.networks.contains(ip)
     }
 }
 

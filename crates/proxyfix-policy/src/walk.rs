@@ -6,6 +6,7 @@ use core::net::IpAddr;
 
 use crate::claim::{Chain, Notation};
 use crate::node::Node;
+use crate::topology::{Route, Rule};
 use crate::trust::MOST_HOPS;
 use crate::{Peer, TrustedProxies};
 
@@ -176,15 +177,21 @@ impl fmt::Display for Verdict {
 /// ```
 #[derive(Clone)]
 pub struct Walk<'a, L> {
-    trusted: &'a TrustedProxies,
+    route: Route<'a>,
     peer: Peer,
+    /// Whether the gate is open to the peer.
+    admitted: bool,
     chain: Chain<'a, L>,
     ahead: Ahead,
-    reach: usize,
-    several: bool,
+    /// The entries that the last trusted hop added and that were not read yet.
+    owed: u8,
     found: Found,
     ending: Option<Ending>,
 }
+
+/// The chain in which the hop at a place speaks, where that is not the one that the hop before it spoke
+/// in, and how many of its entries were read before.
+pub(crate) type Turn<'t, 'a, L> = &'t mut dyn FnMut(usize) -> Option<(Chain<'a, L>, usize)>;
 
 /// Where the walk stands.
 #[derive(Clone, Copy)]
@@ -202,6 +209,10 @@ pub(crate) struct Found {
     pub(crate) last_verified: Peer,
     /// The entries read, the last of them the client's where one was found.
     pub(crate) depth: usize,
+    /// The same within the header that was read last: other hops may write another one.
+    pub(crate) position: usize,
+    /// The line of the last entry read, 1 the last one.
+    pub(crate) line: usize,
     /// The trusted hops passed, the peer among them.
     pub(crate) trusted_hops: usize,
 }
@@ -212,7 +223,8 @@ impl TrustedProxies {
     where
         T: IntoIterator<Item = &'a [u8], IntoIter: DoubleEndedIterator>,
     {
-        Walk::new(self, peer, Notation::XForwarded, lines.into_iter())
+        let chain = Chain::new(Notation::XForwarded, lines.into_iter());
+        Walk::new(Route::alike(self), peer, self.allows(&peer), chain)
     }
 }
 
@@ -220,32 +232,29 @@ impl<'a, L> Walk<'a, L>
 where
     L: DoubleEndedIterator<Item = &'a [u8]>,
 {
-    pub(crate) fn new(trusted: &'a TrustedProxies, peer: Peer, notation: Notation, lines: L) -> Self {
-        let chain = Chain::new(notation, lines);
-        let found = Found { client: Peer::unknown(), last_verified: peer, depth: 0, trusted_hops: 0 };
-        let reach = trusted.reach();
-        Self { trusted, peer, chain, ahead: Ahead::Peer, reach, several: false, found, ending: None }
-    }
-
-    /// Steps to at most `reach` entries, whatever the trusted set declares.
-    pub(crate) fn with_reach(self, reach: usize) -> Self {
-        Self { reach, ..self }
-    }
-
-    /// Ends at the first entry, if the walk gets there: a header that must be single has several.
-    pub(crate) fn refuse_several(self) -> Self {
-        Self { several: true, ..self }
+    pub(crate) fn new(route: Route<'a>, peer: Peer, admitted: bool, chain: Chain<'a, L>) -> Self {
+        let client = Peer::unknown();
+        let found = Found { client, last_verified: peer, depth: 0, position: 0, line: 0, trusted_hops: 0 };
+        Self { route, peer, admitted, chain, ahead: Ahead::Peer, owed: 0, found, ending: None }
     }
 
     /// Takes the remaining steps.
-    pub(crate) fn finish(mut self, on_step: &mut dyn FnMut(Step)) -> (Ending, Found) {
+    pub(crate) fn finish(mut self, turn: Turn<'_, 'a, L>, on_step: &mut dyn FnMut(Step)) -> (Ending, Found) {
         loop {
-            match (self.next(), self.ending) {
+            match (self.advance(turn), self.ending) {
                 (Some(step), _) => on_step(step),
                 (None, Some(ending)) => return (ending, self.found),
                 // A walk without an ending takes another step.
                 (None, None) => {}
             }
+        }
+    }
+
+    fn advance(&mut self, turn: Turn<'_, 'a, L>) -> Option<Step> {
+        match (self.ending, self.ahead) {
+            (Some(_), _) => None,
+            (None, Ahead::Peer) => Some(self.judge_peer()),
+            (None, Ahead::Hop(node)) => self.judge_entry(node, turn),
         }
     }
 
@@ -270,29 +279,40 @@ where
         if peer.is_unknown() {
             return self.stopped(peer, Verdict::Unknown, Ending::PeerUnknown);
         }
-        if !self.trusted.allows(&peer) {
-            return self.found_client(peer, Ending::PeerUntrusted);
+        match self.route.rule(0).filter(|_| self.admitted) {
+            Some(rule) => self.trust(peer, rule, true),
+            None => self.found_client(peer, Ending::PeerUntrusted),
         }
-        self.found.trusted_hops = 1;
+    }
+
+    /// Believes `hop`, and looks at the first entry that it added, which may be the first of its header.
+    fn trust(&mut self, hop: Peer, rule: Rule<'_>, begins: bool) -> Step {
+        self.found.trusted_hops += 1;
+        self.found.last_verified = hop;
+        self.owed = rule.entries;
         let first = self.chain.next();
         self.ahead = Ahead::Hop(first);
         let absent = match first {
             None => true,
             // Nothing but empty entries is as good as no header. The walk ends here, either way.
-            Some(Node::Empty) => self.chain.all(|node| node == Node::Empty),
+            Some(Node::Empty) if begins => self.chain.all(|node| node == Node::Empty),
             Some(_) => false,
         };
         if absent {
-            self.found.client = peer;
-            self.end(Ending::HeaderAbsent);
+            if begins {
+                self.found.client = hop;
+                self.end(Ending::HeaderAbsent);
+            } else {
+                return self.found_client(hop, Ending::AllTrusted);
+            }
         }
-        Step { hop: peer, verdict: Verdict::Trusted }
+        Step { hop, verdict: Verdict::Trusted }
     }
 
     /// The next entry to the left.
-    fn judge_entry(&mut self, node: Option<Node>) -> Option<Step> {
+    fn judge_entry(&mut self, node: Option<Node>, turn: Turn<'_, 'a, L>) -> Option<Step> {
         let Some(node) = node else {
-            // Only a count runs out of entries; with a set, the last entry ended the walk.
+            // Fewer entries than the last hop adds.
             self.end(Ending::TooFew);
             return None;
         };
@@ -300,45 +320,51 @@ where
             return Some(self.stopped(Peer::unknown(), Verdict::TooLong, Ending::TooLong));
         }
         self.found.depth += 1;
-        if self.several {
-            return Some(self.stopped(Peer::unknown(), Verdict::Malformed, Ending::Malformed));
-        }
-        let any = self.trusted.trusts_every_peer();
-        let passed_by_count = any && self.found.depth < self.reach;
+        self.found.position += 1;
+        self.found.line = self.chain.line();
+        self.owed = self.owed.saturating_sub(1);
+        let passed = self.owed > 0;
         Some(match node {
             Node::TooLong => self.stopped(Peer::unknown(), Verdict::TooLong, Ending::TooLong),
             Node::Empty | Node::Silent => self.stopped(Peer::unknown(), Verdict::Empty, Ending::Empty),
-            Node::Opaque | Node::Malformed if passed_by_count => self.pass(Peer::unknown()),
+            Node::Opaque | Node::Malformed if passed => self.pass(Peer::unknown()),
             Node::Opaque => self.stopped(Peer::unknown(), Verdict::Opaque, Ending::Opaque),
-            Node::Malformed => self.stopped(Peer::unknown(), Verdict::Malformed, Ending::Malformed),
-            Node::Address(hop) if passed_by_count => self.pass(hop),
-            Node::Address(hop) if any => self.found_client(hop, Ending::HopLimit),
-            Node::Address(hop) if self.trusted.allows(&hop) => self.judge_trusted(hop),
-            Node::Address(hop) if hop.ip().is_some_and(is_unroutable) => {
-                self.stopped(hop, Verdict::Unroutable, Ending::Unroutable)
+            Node::Malformed | Node::Several => {
+                self.stopped(Peer::unknown(), Verdict::Malformed, Ending::Malformed)
             }
-            Node::Address(hop) => self.found_client(hop, Ending::ClientFound),
+            Node::Address(hop) if passed => self.pass(hop),
+            Node::Address(hop) => self.judge_hop(hop, turn),
         })
     }
 
+    /// An entry of its own that the last trusted hop added before the one that counts.
     fn pass(&mut self, hop: Peer) -> Step {
         self.ahead = Ahead::Hop(self.chain.next());
         Step { hop, verdict: Verdict::Counted }
     }
 
-    fn judge_trusted(&mut self, hop: Peer) -> Step {
-        let limited = self.reach < usize::from(MOST_HOPS) || self.trusted.declared_hops().is_some();
-        if limited && self.found.depth >= self.reach {
+    /// Whom the last trusted hop named: another hop, or the client.
+    fn judge_hop(&mut self, hop: Peer, turn: Turn<'_, 'a, L>) -> Step {
+        let place = self.found.trusted_hops;
+        let next = self.route.rule(place);
+        if let Some(rule) = next.filter(|rule| rule.who.allows(&hop)) {
+            let turned = if self.route.turns(place) { turn(place) } else { None };
+            let begins = turned.is_some();
+            if let Some((chain, read)) = turned {
+                self.chain = chain;
+                self.found.position = read;
+            }
+            return self.trust(hop, rule, begins);
+        }
+        let here = place.checked_sub(1).and_then(|here| self.route.rule(here));
+        let everyone = here.is_some_and(|rule| rule.who.trusts_every_peer());
+        if next.is_none() && (everyone || hop.ip().is_some_and(|ip| self.route.lists(ip))) {
             return self.found_client(hop, Ending::HopLimit);
         }
-        self.found.trusted_hops += 1;
-        self.found.last_verified = hop;
-        let ahead = self.chain.next();
-        if ahead.is_none() {
-            return self.found_client(hop, Ending::AllTrusted);
+        if hop.ip().is_some_and(|ip| is_unroutable(ip) && !self.route.lists(ip)) {
+            return self.stopped(hop, Verdict::Unroutable, Ending::Unroutable);
         }
-        self.ahead = Ahead::Hop(ahead);
-        Step { hop, verdict: Verdict::Trusted }
+        self.found_client(hop, Ending::ClientFound)
     }
 }
 
@@ -366,11 +392,7 @@ where
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        match (self.ending, self.ahead) {
-            (Some(_), _) => None,
-            (None, Ahead::Peer) => Some(self.judge_peer()),
-            (None, Ahead::Hop(node)) => self.judge_entry(node),
-        }
+        self.advance(&mut |_| None)
     }
 }
 

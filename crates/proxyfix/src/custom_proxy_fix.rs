@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use http::request::Parts;
-use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, Step, TrustedProxies};
+use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, TrustedProxies};
 
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
@@ -102,9 +102,10 @@ impl CustomProxyFix {
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
     }
+}
 
-    /// [Fixes](Fix::fix), and hands over every step of the walk: explaining is fixing.
-    pub fn explain(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
+impl Fix for CustomProxyFix {
+    fn fix(&self, parts: &mut Parts) {
         let Inner { policy, own, functions } = &*self.inner;
         let computed: Vec<(&'static str, Vec<u8>)> = functions
             .iter()
@@ -112,13 +113,7 @@ impl CustomProxyFix {
                 function(parts).map(|value| (COMPUTED[*field as usize], value.into_bytes()))
             })
             .collect();
-        Judge { policy, own, computed: &computed, absolute: false }.apply(parts, on_step);
-    }
-}
-
-impl Fix for CustomProxyFix {
-    fn fix(&self, parts: &mut Parts) {
-        self.explain(parts, &mut |_| {});
+        Judge { policy, own, computed: &computed, absolute: false }.apply(parts);
     }
 }
 

@@ -8,9 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
-use proxyfix_policy::{
-    Field, Host, Mount, Origin, Outcome, Peer, Policy, Port, Prefix, Received, Scheme, Step,
-};
+use proxyfix_policy::{Field, Host, Mount, Origin, Outcome, Peer, Policy, Port, Prefix, Received, Scheme};
 
 use crate::headers::{HeaderClaims, Removed, sanitize};
 use crate::uri;
@@ -31,7 +29,7 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    pub(crate) fn apply(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
+    pub(crate) fn apply(&self, parts: &mut Parts) {
         let earlier = parts.extensions.remove::<Origin>();
         let peer = match (&earlier, parts.extensions.get::<Peer>()) {
             (Some(earlier), _) => earlier.peer(),
@@ -52,7 +50,7 @@ impl Judge<'_> {
         }
         let claims =
             HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed: self.computed };
-        let origin = self.policy.explain(peer, received, &claims, on_step);
+        let origin = self.policy.decide(peer, received, &claims);
         let stated_prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
         let mut origin = match &earlier {
             Some(earlier) => origin.after(earlier),
@@ -215,7 +213,12 @@ impl Named {
                 *port = earlier.stated_port();
             }
         }
-        Received { scheme, host, prefix: mount.map(Mount::prefix).cloned().unwrap_or_default() }
+        Received {
+            scheme,
+            host,
+            prefix: mount.map(Mount::prefix).cloned().unwrap_or_default(),
+            proven: false,
+        }
     }
 
     fn is_nothing(&self) -> bool {

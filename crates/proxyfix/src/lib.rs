@@ -86,7 +86,8 @@ pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
-    Claims, Ending, Error, Family, Field, Host, IpNet, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder,
-    Port, Prefix, Received, Refusal, Scheme, Step, TrustedProxies, Verdict, Walk,
+    Claims, Ending, Error, Family, Field, Front, Hop, Host, IpNet, Mount, Origin, Outcome, Peer, Place,
+    Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step, Topology, TrustedProxies, Verdict,
+    Walk, Written,
 };
 pub use script_name_stripper::ScriptNameStripper;

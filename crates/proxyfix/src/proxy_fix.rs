@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use http::request::Parts;
-use proxyfix_policy::{Error, Family, Field, Policy, PolicyBuilder, Step, TrustedProxies};
+use proxyfix_policy::{Error, Family, Field, Front, Policy, PolicyBuilder};
 
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
@@ -70,7 +70,7 @@ use crate::headers::own_header;
 /// [`x_for`](ProxyFixBuilder::x_for) and its siblings take the n-th value from the right, as the
 /// arguments of werkzeug's `ProxyFix` of the same names do. With a trusted set every hop that a count
 /// steps over has to be trusted as well; without one
-/// ([`dangerously_trust_every_peer`](TrustedProxies::dangerously_trust_every_peer)) the count is all
+/// ([`dangerously_trust_every_peer`](crate::TrustedProxies::dangerously_trust_every_peer)) the count is all
 /// there is, as in werkzeug.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
@@ -95,25 +95,20 @@ impl ProxyFix {
     }
 
     /// Begins a fix that reads more, or elsewhere.
-    pub fn builder(trusted: TrustedProxies) -> ProxyFixBuilder {
-        ProxyFixBuilder { policy: Policy::builder(trusted), own: Vec::new(), absolute: false }
+    pub fn builder(front: impl Into<Front>) -> ProxyFixBuilder {
+        ProxyFixBuilder { policy: Policy::builder(front), own: Vec::new(), absolute: false }
     }
 
     /// What is read, and who is trusted.
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
     }
-
-    /// [Fixes](Fix::fix), and hands over every step of the walk: explaining is fixing.
-    pub fn explain(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
-        let Inner { policy, own, absolute } = &*self.inner;
-        Judge { policy, own, computed: &[], absolute: *absolute }.apply(parts, on_step);
-    }
 }
 
 impl Fix for ProxyFix {
     fn fix(&self, parts: &mut Parts) {
-        self.explain(parts, &mut |_| {});
+        let Inner { policy, own, absolute } = &*self.inner;
+        Judge { policy, own, computed: &[], absolute: *absolute }.apply(parts);
     }
 }
 
@@ -221,7 +216,7 @@ impl ProxyFixBuilder {
 #[cfg(test)]
 mod tests {
     use http::{Request, Version};
-    use proxyfix_policy::{Origin, Peer, Scheme};
+    use proxyfix_policy::{Origin, Peer, Scheme, TrustedProxies};
 
     use super::*;
     use crate::CustomProxyFix;
