@@ -1,6 +1,7 @@
 //! All that is refused at construction.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -28,6 +29,7 @@ enum Kind {
     Entry { position: usize, text: String, reason: String },
     Value { what: &'static str, text: String, reason: &'static str },
     Policy(String),
+    Within { place: String, inner: Box<Kind> },
 }
 
 /// As much of a refused text as a message repeats (threat T191).
@@ -53,6 +55,11 @@ impl Error {
         Self(Kind::Policy(message.into()))
     }
 
+    /// The same, found inside of `place`.
+    pub(crate) fn within(self, place: String) -> Self {
+        Self(Kind::Within { place, inner: Box::new(self.0) })
+    }
+
     /// Refuses a configuration for a reason that only a layer above the policy knows.
     ///
     /// The message should name the input, the place and the cure, as the policy's own do.
@@ -64,12 +71,19 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Entry { position, text, reason } => {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry { position, text, reason } => {
                 write!(f, "entry {position} of the trusted set, \"{text}\": {reason}")
             }
-            Kind::Value { what, text, reason } => write!(f, "\"{text}\" is not {what}: {reason}"),
-            Kind::Policy(message) => f.write_str(message),
+            Self::Value { what, text, reason } => write!(f, "\"{text}\" is not {what}: {reason}"),
+            Self::Policy(message) => f.write_str(message),
+            Self::Within { place, inner } => write!(f, "{place}: {inner}"),
         }
     }
 }

@@ -22,6 +22,12 @@ pub(crate) enum Entry<'a> {
     TooLong,
 }
 
+impl Entry<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Text([]))
+    }
+}
+
 /// The entries of all field lines, the last one of the last line first.
 ///
 /// A line of n separators has n + 1 entries; an empty line is one empty entry. Lines are split each

@@ -22,11 +22,13 @@
 //! | Which headers, which fields, which counts? What does not build? | [`Policy`], [`PolicyBuilder`] | `policy.rs` |
 //! | How is a list split: lines, commas, quotes, white space, length? | one entry after the other, from the right | `lexer.rs` |
 //! | What is an entry: ports, brackets, `unknown`, junk? | one node | `node.rs` |
-//! | What is an element of `Forwarded`? | [`Family`], [`Field`] | `claim.rs` |
+//! | Which headers make the chain, and what can a hop state? | [`Family`], [`Field`] | `claim.rs` |
+//! | What is an element of `Forwarded`, and how is one written? | [`Forwarded`], the module [`forwarded`] | `forwarded.rs` |
 //! | How far is the chain believed? Hop limits, loopback clients | [`Walk`], [`Step`], [`Verdict`], [`Ending`] | `walk.rs` |
 //! | Which of several values is taken, which is refused? | [`Policy::decide`], [`Received`] | `decide.rs` |
 //! | What is a host, scheme, port, prefix? | [`Host`], [`Scheme`], [`Port`], [`Prefix`] | one file each |
 //! | So where did the request come from, and why? | [`Origin`], [`Outcome`], [`Refusal`] | `origin.rs` |
+//! | Whom is a request counted against? | [`ClientKey`] | `key.rs` |
 //! | And where is the application mounted? Joining and splitting paths | [`Mount`] | `mount.rs` |
 //! | What was wrong with the configuration? | [`Error`] | `error.rs` |
 //!
@@ -59,7 +61,9 @@ extern crate std;
 mod claim;
 mod decide;
 mod error;
+pub mod forwarded;
 mod host;
+mod key;
 mod lexer;
 mod mount;
 mod networks;
@@ -77,8 +81,10 @@ mod walk;
 pub use claim::{Claims, Family, Field};
 pub use decide::Received;
 pub use error::Error;
+pub use forwarded::Forwarded;
 pub use host::Host;
 pub use ipnet::IpNet;
+pub use key::{ClientKey, KeyWidths};
 pub use mount::Mount;
 pub use origin::{Origin, Outcome, Place, Refusal, Written};
 pub use peer::Peer;

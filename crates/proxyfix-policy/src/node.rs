@@ -65,33 +65,68 @@ pub(crate) fn with_port(text: &[u8]) -> Node {
     }
 }
 
-/// A node of RFC 7239 section 6, after quoted-string has been undone: IPv4 or `[`IPv6`]`, `unknown`
-/// or an obfuscated identifier, each with or without a port, which may be obfuscated, too.
+/// A node of `Forwarded`, after quoted-string has been undone.
 pub(crate) fn rfc7239(text: &[u8]) -> Node {
+    match read_rfc7239(text) {
+        Ok((Name::Address(ip), Some(Number::Plain(port)))) => Node::Address(Peer::new(ip, Some(port))),
+        Ok((Name::Address(ip), _)) => Node::Address(Peer::new(ip, None)),
+        Ok((Name::Unknown | Name::Obfuscated(_), _)) => Node::Opaque,
+        Err(_) => Node::Malformed,
+    }
+}
+
+/// Whom a node of RFC 7239 names.
+pub(crate) enum Name<'a> {
+    Address(IpAddr),
+    Unknown,
+    /// With its underscore.
+    Obfuscated(&'a [u8]),
+}
+
+/// The port of a node of RFC 7239.
+pub(crate) enum Number<'a> {
+    Plain(u16),
+    /// With its underscore.
+    Obfuscated(&'a [u8]),
+}
+
+/// Reads a node of RFC 7239 section 6: IPv4 or `[`IPv6`]`, `unknown` or an obfuscated identifier,
+/// each with or without a port, which may be obfuscated, too. The error is what would be right.
+pub(crate) fn read_rfc7239(text: &[u8]) -> Result<(Name<'_>, Option<Number<'_>>), &'static str> {
     let name_end = match text {
         [b'[', ..] => text.iter().position(|byte| *byte == b']').map_or(text.len(), |end| end + 1),
         _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
     };
     let (name, port_text) = text.split_at(name_end);
+    let name = match name {
+        [b'[', inner @ .., b']'] => match ipv6(inner) {
+            Some(ip) => Name::Address(ip),
+            None => return Err("expected an IPv6 address without a zone between the brackets"),
+        },
+        name if is_obfuscated(name) => Name::Obfuscated(name),
+        name if name.eq_ignore_ascii_case(b"unknown") => Name::Unknown,
+        name => match ipv4(name) {
+            Some(ip) => Name::Address(ip),
+            None if ipv6(text).is_some() => return Err("an IPv6 address has to be in brackets"),
+            None => {
+                return Err("expected an IPv4 address, an IPv6 address in brackets, \"unknown\", or an \
+                            identifier such as \"_hidden\"; a host name is none of them");
+            }
+        },
+    };
     let port = match port_text {
         [] => None,
-        [b':', b'_', rest @ ..] if is_obfuscated(rest) => None,
+        [b':', text @ ..] if is_obfuscated(text) => Some(Number::Obfuscated(text)),
         [b':', digits @ ..] => match port(digits) {
-            Some(port) => Some(port),
-            None => return Node::Malformed,
+            Some(port) => Some(Number::Plain(port)),
+            None => {
+                return Err("the port has to be 0 to 65535 without leading zeros, or an identifier such as \
+                            \"_hidden\"");
+            }
         },
-        _ => return Node::Malformed,
+        _ => return Err("only a colon and a port may follow the brackets"),
     };
-    let ip = match name {
-        [b'[', inner @ .., b']'] => ipv6(inner),
-        _ => ipv4(name),
-    };
-    match (ip, name) {
-        (Some(ip), _) => Node::Address(Peer::new(ip, port)),
-        (None, [b'_', rest @ ..]) if is_obfuscated(rest) => Node::Opaque,
-        (None, name) if name.eq_ignore_ascii_case(b"unknown") => Node::Opaque,
-        _ => Node::Malformed,
-    }
+    Ok((name, port))
 }
 
 fn bracketed(text: &[u8]) -> Option<(IpAddr, Option<u16>)> {
@@ -118,9 +153,10 @@ fn port(text: &[u8]) -> Option<u16> {
     decimal(text)
 }
 
-/// What stands behind the underscore of an obfuscated identifier or port (RFC 7239 section 6.3).
-fn is_obfuscated(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
+/// An obfuscated identifier or port (RFC 7239 section 6.3).
+pub(crate) fn is_obfuscated(text: &[u8]) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    matches!(text, [b'_', rest @ ..] if !rest.is_empty() && rest.iter().all(inner))
 }
 
 /// What real proxies write into `X-Forwarded-For` in the place of an address: `unknown` (Squid),
@@ -128,8 +164,7 @@ fn is_obfuscated(text: &[u8]) -> bool {
 fn is_opaque(text: &[u8]) -> bool {
     match text {
         b"unix:" | b"hidden" | b"-" | b"(null)" => true,
-        [b'_', rest @ ..] => is_obfuscated(rest),
-        _ => text.eq_ignore_ascii_case(b"unknown"),
+        _ => is_obfuscated(text) || text.eq_ignore_ascii_case(b"unknown"),
     }
 }
 

@@ -60,6 +60,8 @@
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
+//! | limit the rate of each client | [`Origin::client_key`], [`ClientKey`] | the crate `proxyfix-policy` |
+//! | read or write `Forwarded` yourself | [`Forwarded`], the module [`forwarded`] | the crate `proxyfix-policy` |
 //! | know who is trusted, how the chain is read, what a host is | [`TrustedProxies`], [`Walk`], [`Host`] | the crate `proxyfix-policy` |
 //!
 //! Rewriting has to happen before routing: wrap the whole router, not its routes.
@@ -86,8 +88,8 @@ pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
-    Claims, Ending, Error, Family, Field, Front, Hop, Host, IpNet, Mount, Origin, Outcome, Peer, Place,
-    Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step, Topology, TrustedProxies, Verdict,
-    Walk, Written,
+    Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Hop, Host, IpNet, KeyWidths, Mount,
+    Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step,
+    Topology, TrustedProxies, Verdict, Walk, Written, forwarded,
 };
 pub use script_name_stripper::ScriptNameStripper;
