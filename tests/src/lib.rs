@@ -55,3 +55,8 @@ pub struct Readme;
 #[doc = include_str!("../../crates/proxyfix/README.md")]
 #[doc = include_str!("../../crates/proxyfix-axum/README.md")]
 pub struct CrateReadmes;
+
+/// The programs of the guides.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from.md")]
+pub struct Guides;
