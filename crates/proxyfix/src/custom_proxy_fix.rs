@@ -33,10 +33,10 @@ use http::HeaderName;
 use http::request::Parts;
 use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, Step, TrustedProxies};
 
-use crate::Fix;
 use crate::fix::fix_is_a_layer;
 use crate::head::{Judge, report_risks};
 use crate::headers::own_header;
+use crate::{Fix, KeepOriginal};
 
 /// Corrects any field from the header that the operator names for it: `CF-Connecting-IP`, `X-Scheme`,
 /// `X-FHost`, `X-Script-Name`, …
@@ -75,6 +75,7 @@ struct Inner {
     policy: Policy,
     own: Vec<HeaderName>,
     functions: Vec<(Field, Function)>,
+    keep: bool,
 }
 
 type Function = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
@@ -95,6 +96,7 @@ impl CustomProxyFix {
             policy: Policy::builder(trusted).fields([]),
             headers: Vec::new(),
             functions: Vec::new(),
+            keep: false,
         }
     }
 
@@ -105,7 +107,8 @@ impl CustomProxyFix {
 
     /// [Fixes](Fix::fix), and hands over every step of the walk: explaining is fixing.
     pub fn explain(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
-        let Inner { policy, own, functions } = &*self.inner;
+        let Inner { policy, own, functions, keep } = &*self.inner;
+        keep.then(|| KeepOriginal.fix(parts));
         let computed: Vec<(&'static str, Vec<u8>)> = functions
             .iter()
             .filter_map(|(field, function)| {
@@ -141,6 +144,7 @@ pub struct CustomProxyFixBuilder {
     policy: PolicyBuilder,
     headers: Vec<String>,
     functions: Vec<(Field, Function)>,
+    keep: bool,
 }
 
 impl CustomProxyFixBuilder {
@@ -204,6 +208,12 @@ impl CustomProxyFixBuilder {
         Self { policy: self.policy.single(field, COMPUTED[field as usize]), ..self }
     }
 
+    /// Keeps what came in, for [`Original`](crate::Original) and [`restore`](crate::restore): the same as
+    /// [`KeepOriginal`] before this fix. In a stack, say it to the first fix.
+    pub fn keep_original(self) -> Self {
+        Self { keep: true, ..self }
+    }
+
     /// The fix, or why it cannot mean what it says.
     pub fn build(self) -> Result<CustomProxyFix, Error> {
         let policy = self.policy.build()?;
@@ -212,7 +222,9 @@ impl CustomProxyFixBuilder {
         }
         let own = self.headers.iter().map(|name| own_header(name)).collect::<Result<_, _>>()?;
         report_risks(&policy);
-        Ok(CustomProxyFix { inner: Arc::new(Inner { policy, own, functions: self.functions }) })
+        Ok(CustomProxyFix {
+            inner: Arc::new(Inner { policy, own, functions: self.functions, keep: self.keep }),
+        })
     }
 }
 

@@ -58,6 +58,7 @@
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
+//! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
 //! | know who is trusted, how the chain is read, what a host is | [`TrustedProxies`], [`Walk`], [`Host`] | the crate `proxyfix-policy` |
@@ -75,6 +76,7 @@ mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
+mod original;
 mod proxy_fix;
 mod script_name_stripper;
 mod uri;
@@ -84,6 +86,7 @@ pub use fix::{Fix, FixLayer, Fixed, layer};
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
+pub use original::{KeepOriginal, Original, restore};
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, Ending, Error, Family, Field, Host, IpNet, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder,

@@ -41,10 +41,10 @@ use http::HeaderName;
 use http::request::Parts;
 use proxyfix_policy::{Error, Family, Field, Policy, PolicyBuilder, Step, TrustedProxies};
 
-use crate::Fix;
 use crate::fix::fix_is_a_layer;
 use crate::head::{Judge, report_risks};
 use crate::headers::own_header;
+use crate::{Fix, KeepOriginal};
 
 /// Corrects client, scheme, host, port and prefix from the headers of trusted proxies.
 ///
@@ -61,6 +61,7 @@ use crate::headers::own_header;
 /// | [`Mount`](crate::Mount) in the extensions | the prefix, validated |
 /// | [`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS), under every alias | removed, whoever sent them |
 /// | [`Peer`](crate::Peer) | unchanged |
+/// | [`Original`](crate::Original) in the extensions | what came in, where [asked for](ProxyFixBuilder::keep_original) |
 ///
 /// A request whose [`Peer`](crate::Peer) is missing or not trusted keeps its own values; it is never
 /// rejected for its headers.
@@ -83,6 +84,7 @@ struct Inner {
     policy: Policy,
     own: Vec<HeaderName>,
     absolute: bool,
+    keep: bool,
 }
 
 impl ProxyFix {
@@ -91,12 +93,12 @@ impl ProxyFix {
         let policy = policy.into();
         let own = policy.single_headers().filter_map(|name| own_header(name).ok()).collect();
         report_risks(&policy);
-        Self { inner: Arc::new(Inner { policy, own, absolute: false }) }
+        Self { inner: Arc::new(Inner { policy, own, absolute: false, keep: false }) }
     }
 
     /// Begins a fix that reads more, or elsewhere.
     pub fn builder(trusted: TrustedProxies) -> ProxyFixBuilder {
-        ProxyFixBuilder { policy: Policy::builder(trusted), own: Vec::new(), absolute: false }
+        ProxyFixBuilder { policy: Policy::builder(trusted), own: Vec::new(), absolute: false, keep: false }
     }
 
     /// What is read, and who is trusted.
@@ -106,7 +108,8 @@ impl ProxyFix {
 
     /// [Fixes](Fix::fix), and hands over every step of the walk: explaining is fixing.
     pub fn explain(&self, parts: &mut Parts, on_step: &mut dyn FnMut(Step)) {
-        let Inner { policy, own, absolute } = &*self.inner;
+        let Inner { policy, own, absolute, keep } = &*self.inner;
+        keep.then(|| KeepOriginal.fix(parts));
         Judge { policy, own, computed: &[], absolute: *absolute }.apply(parts, on_step);
     }
 }
@@ -126,6 +129,7 @@ pub struct ProxyFixBuilder {
     policy: PolicyBuilder,
     own: Vec<String>,
     absolute: bool,
+    keep: bool,
 }
 
 impl ProxyFixBuilder {
@@ -197,6 +201,12 @@ impl ProxyFixBuilder {
         Self { absolute: true, ..self }
     }
 
+    /// Keeps what came in, for [`Original`](crate::Original) and [`restore`](crate::restore): the same as
+    /// [`KeepOriginal`] before this fix. In a stack, say it to the first fix.
+    pub fn keep_original(self) -> Self {
+        Self { keep: true, ..self }
+    }
+
     /// Removes this header from every request, too, under every alias: one that only a proxy of
     /// yours may set and that no fix reads, such as `X-Forwarded-User`.
     pub fn remove(mut self, header: &str) -> Self {
@@ -210,7 +220,7 @@ impl ProxyFixBuilder {
         let own = self.own.iter().map(String::as_str).chain(policy.single_headers());
         let own = own.map(own_header).collect::<Result<_, _>>()?;
         report_risks(&policy);
-        Ok(ProxyFix { inner: Arc::new(Inner { policy, own, absolute: self.absolute }) })
+        Ok(ProxyFix { inner: Arc::new(Inner { policy, own, absolute: self.absolute, keep: self.keep }) })
     }
 
     fn map(self, change: impl FnOnce(PolicyBuilder) -> PolicyBuilder) -> Self {
