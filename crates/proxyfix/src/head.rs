@@ -12,6 +12,7 @@ use proxyfix_policy::{
     Field, Host, Mount, Origin, Outcome, Peer, Policy, Port, Prefix, Received, Scheme, Step,
 };
 
+use crate::events;
 use crate::headers::{HeaderClaims, Removed, sanitize};
 use crate::uri;
 
@@ -53,6 +54,11 @@ impl Judge<'_> {
         let claims =
             HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed: self.computed };
         let origin = self.policy.explain(peer, received, &claims, on_step);
+        events::decided(self.policy, &origin, &claims);
+        if earlier.is_none() {
+            named.report(parts, &origin);
+            events::nominated(&origin, &parts.headers, self.own);
+        }
         let stated_prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
         let mut origin = match &earlier {
             Some(earlier) => origin.after(earlier),
@@ -61,16 +67,19 @@ impl Judge<'_> {
         if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
             origin.withhold_host();
         }
-        tracing::debug!(event = "fwd.decided", %peer, ending = origin.ending().as_str());
 
         let newly = sanitize(&mut parts.headers, self.own);
-        let removed = match removed {
+        events::removed(&origin, &newly, self.own);
+        let mut removed = match removed {
             Some(mut removed) => {
                 removed.extend(newly);
                 removed
             }
             None => newly,
         };
+        if removed.judged_before_by(self.policy) {
+            events::already_applied();
+        }
         if !removed.is_empty() {
             parts.extensions.insert(removed);
         }
@@ -231,6 +240,30 @@ impl Named {
             && !self.authority.is_nothing()
             && !(self.host.says(self.effective.as_ref(), origin.scheme())
                 && self.authority.says(self.effective.as_ref(), origin.scheme()))
+    }
+
+    /// Reports what is wrong with a host that stands as received.
+    fn report(&self, parts: &Parts, origin: &Origin) {
+        if origin.outcome(Field::Host) == Outcome::Believed {
+            return;
+        }
+        let mut lines = parts.headers.get_all(HOST).iter();
+        let last = lines.next_back().map_or(&[][..], HeaderValue::as_bytes);
+        match (&self.authority, &self.host) {
+            (_, Said::Junk) if lines.next().is_some() => events::host_invalid(origin, "multiple", last),
+            (_, Said::Junk) => events::host_invalid(origin, "malformed", last),
+            (Said::Junk, _) => {
+                let authority = uri::authority(parts).map_or("", Authority::as_str);
+                events::host_invalid(origin, "malformed", authority.as_bytes());
+            }
+            (Said::Host(_), Said::Host(_)) if !self.host.says(self.authority.host(), origin.scheme()) => {
+                events::host_conflict(origin);
+            }
+            (Said::Nothing, Said::Nothing) if parts.version == Version::HTTP_11 => {
+                events::host_invalid(origin, "missing", b"");
+            }
+            _ => {}
+        }
     }
 
     /// Makes `Host` and the target's authority say what `origin` says, to the byte.

@@ -59,6 +59,7 @@
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
+//! | know what is logged | [`events`] | `events.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
 //! | know who is trusted, how the chain is read, what a host is | [`TrustedProxies`], [`Walk`], [`Host`] | the crate `proxyfix-policy` |
@@ -71,6 +72,7 @@
 //! is nothing to start and nothing to await.
 
 mod custom_proxy_fix;
+pub mod events;
 mod fix;
 mod guard;
 mod head;
