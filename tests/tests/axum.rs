@@ -164,6 +164,32 @@ async fn twice_is_once_although_connect_info_has_changed() {
     assert_eq!(body, "198.51.100.7:0");
 }
 
+#[tokio::test]
+async fn the_request_can_be_restored_with_its_connect_info() {
+    // What a dual-stack listener says, before it is folded.
+    let peer: SocketAddr = "[::ffff:10.0.0.2]:40000".parse().unwrap();
+    for chain in [CHAIN, JUNK] {
+        let headers = [("host", "App.internal:80"), chain, ("x-forwarded-prefix", "/app")];
+        let restored = |request: Request<Body>| async move {
+            let (mut parts, _) = request.into_parts();
+            assert!(proxyfix::restore(&mut parts));
+            let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>().unwrap();
+            let mount = parts.extensions.get::<Mount>().is_some();
+            format!("{peer} {:?} {mount}", parts.headers.iter().collect::<Vec<_>>())
+        };
+        let fix = ProxyFix::builder(trusted()).host().prefix().keep_original().build().unwrap();
+        let app = wrap(Router::new().fallback(restored), fix);
+        let mut request = Request::get("/").extension(ConnectInfo(peer));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let expected = format!("{peer} {:?} false", request.headers().iter().collect::<Vec<_>>());
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(to_bytes(response.into_body(), 10_000).await.unwrap(), expected);
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_unix_listener_has_a_local_peer() {

@@ -1,12 +1,19 @@
 //! What is reported: risky configurations as they are built, a forgotten
-//! `into_make_service_with_connect_info` on the first request, once.
+//! `into_make_service_with_connect_info` on the first request, and every other event of the catalogue,
+//! once in a while.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use http::Request;
+use axum::response::IntoResponse;
 use http::request::Parts;
-use proxyfix::{Fix, Peer, ProxyFix, TrustedProxies};
+use http::{Request, Response};
+use http_body_util::Full;
+use proxyfix::{Field, Fix, Guard, Peer, ProxyFix, TrustedProxies, events};
+use proxyfix_axum::Rejection;
+use tower::{Layer, Service, service_fn};
+use tracing::Level;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -26,14 +33,22 @@ fn head() -> Parts {
     Request::get("/").header("x-forwarded-for", "127.0.0.1").body(()).unwrap().into_parts().0
 }
 
-/// What is logged while `work` runs.
-fn logged(work: impl FnOnce()) -> String {
+/// What is logged at `level` while `work` runs.
+fn logged_at(level: Level, work: impl FnOnce()) -> String {
     let log = Log::default();
     let writer = log.clone();
-    let collector = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let collector = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .with_max_level(level)
+        .finish();
     tracing::subscriber::with_default(collector, work);
     let text = log.0.lock().unwrap().clone();
     String::from_utf8(text).unwrap()
+}
+
+fn logged(work: impl FnOnce()) -> String {
+    logged_at(Level::INFO, work)
 }
 
 #[test]
@@ -48,18 +63,86 @@ fn t03_t04_t11_risky_configurations_are_reported_as_they_are_built() {
 }
 
 #[test]
-fn t06_the_first_request_without_a_peer_reports_an_error_and_no_other_does() {
+fn a_wiring_error_of_axum_is_reported_once() {
+    let text = logged(|| (0..3).for_each(|_| drop(Rejection::NoFix.into_response())));
+    assert_eq!(text.matches("axum.wiring").count(), 1, "{text}");
+    assert!(text.contains("ERROR") && text.contains("proxyfix_axum::wrap"), "{text}");
+    assert!(logged(|| drop(Rejection::NoPeer.into_response())).contains("with_connect_info"));
+}
+
+/// The samplers and what is said once are the process's: everything that is reported of requests is
+/// asked for in this one test, in order.
+#[test]
+fn every_event_of_the_catalogue_is_reported_and_none_again() {
     let fix = ProxyFix::new("loopback".parse::<TrustedProxies>().unwrap());
 
     // A peer that is known to be unknown is no wiring error.
     let mut known = head();
     known.extensions.insert(Peer::unknown());
-    assert_eq!(logged(|| fix.fix(&mut known)), "");
+    assert!(!logged(|| fix.fix(&mut known)).contains("fwd.no_peer"));
 
     let text = logged(|| {
         fix.fix(&mut head());
         fix.fix(&mut head());
     });
-    assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains("ERROR") && text.contains("into_make_service_with_connect_info"), "{text}");
+    assert_eq!(text.matches("fwd.no_peer").count(), 1, "{text}");
+
+    let first = logged_at(Level::TRACE, || every_kind_of_request(1));
+    for name in events::NAMES.iter().filter(|name| !name.starts_with("config.") && **name != "fwd.no_peer") {
+        assert!(first.contains(&format!("event=\"{name}\"")), "{name} is not in {first}");
+    }
+
+    // T192: a flood is silent, at every level, but for what is asked for each request.
+    let flood = logged_at(Level::TRACE, || every_kind_of_request(1000));
+    assert!(flood.lines().count() > 1000);
+    for line in flood.lines().filter(|line| !line.contains("fwd.decided")) {
+        // Where ten seconds have passed, the others are counted.
+        assert!(line.contains("suppressed=") && !line.contains("suppressed=0"), "{line}");
+    }
+}
+
+/// Requests that ask for every event of a request, `times` times.
+fn every_kind_of_request(times: usize) {
+    const CHAIN: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.9");
+    let trusted = || "10.0.0.0/16".parse::<TrustedProxies>().unwrap();
+    let fix = ProxyFix::builder(trusted()).fields(Field::ALL).build().unwrap();
+    let counted = ProxyFix::builder(trusted()).x_host(2).build().unwrap();
+    let of = |peer: &str, headers: &[(&str, &[u8])]| {
+        let mut request =
+            Request::get("/").extension(peer.parse::<Peer>().unwrap()).header("host", "a.example");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    };
+    let proxied = |headers: &[(&str, &[u8])]| fix.fix(&mut of("10.0.0.2", headers));
+    for _ in 0..times {
+        proxied(&[("x-forwarded-for", b"oops")]);
+        proxied(&[("x-forwarded-for", &[b'1'; 100])]);
+        proxied(&[CHAIN, ("x-forwarded-proto", b"http, http, http")]);
+        proxied(&[CHAIN, ("x-forwarded-proto", b"ftp")]);
+        proxied(&[CHAIN, ("x-forwarded-host", b"b.example"), ("x-forwarded-port", b"80x")]);
+        proxied(&[CHAIN, ("x-forwarded-host", b"a b")]);
+        proxied(&[CHAIN, ("x-forwarded-prefix", b"//evil.example")]);
+        proxied(&[("connection", b"close, x-forwarded-for")]);
+        proxied(&[("x_forwarded_for", b"127.0.0.1")]);
+        proxied(&[CHAIN, ("forwarded", b"for=203.0.113.9")]);
+        fix.fix(&mut of("203.0.113.9", &[CHAIN]));
+        counted.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-host", b"a.example, b.example")]));
+        let chain: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.9, 10.0.0.7");
+        counted.fix(&mut of("10.0.0.2", &[chain, ("x-forwarded-host", b"b.example")]));
+
+        let mut parts = of("10.0.0.2", &[]);
+        parts.uri = "http://b.example/".parse().unwrap();
+        fix.fix(&mut parts);
+
+        let mut parts = of("10.0.0.2", &[CHAIN]);
+        fix.fix(&mut parts);
+        fix.fix(&mut parts);
+        let inner =
+            service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::new(&b""[..]))) });
+        let mut guarded = Guard::new().allow_hosts(["good.example"]).unwrap().layer(inner);
+        drop(guarded.call(Request::from_parts(parts, ())));
+    }
 }

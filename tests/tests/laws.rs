@@ -7,6 +7,8 @@ use std::fmt::Debug;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::MockConnectInfo;
 use http::request::Parts;
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue, Method, Request, Version, header};
@@ -15,9 +17,11 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proxyfix::{
-    CustomProxyFix, Ending, Family, Field, Fix, Host, LighttpdCgiRootFix, Mount, Origin, PROTECTED_HEADERS,
-    Peer, Port, Prefix, ProxyFix, Scheme, ScriptNameStripper, Step, TrustedProxies, Verdict,
+    CustomProxyFix, Ending, Family, Field, Fix, Host, KeepOriginal, LighttpdCgiRootFix, Mount, Origin,
+    Original, PROTECTED_HEADERS, Peer, Port, Prefix, ProxyFix, Scheme, ScriptNameStripper, Step,
+    TrustedProxies, Verdict, restore,
 };
+use proxyfix_axum::ConnectInfoFix;
 
 // What a client may write
 
@@ -462,6 +466,19 @@ fn told(parts: &Parts) -> impl PartialEq + Debug + use<> {
     });
     let lines: Vec<_> = parts.headers.clone().into_iter().collect();
     (Seen { origin: None, ..seen(parts) }, origin, lines)
+}
+
+/// All of a head, to the byte: its header lines in order, and every extension.
+fn to_the_byte(parts: &Parts) -> String {
+    let Parts { method, uri, version, headers, extensions, .. } = parts;
+    let ours = (extensions.get::<Origin>(), extensions.get::<Original>(), extensions.get::<Mount>());
+    let connection = (extensions.get::<Peer>(), extensions.get::<Scheme>());
+    let connect_info = extensions.get::<ConnectInfo<SocketAddr>>();
+    let mocked = extensions.get::<MockConnectInfo<SocketAddr>>().map(|mock| mock.0);
+    let lines: Vec<_> = headers.iter().collect();
+    // Extensions that nobody can name are counted.
+    let extensions = (extensions.len(), ours, connection, connect_info, mocked);
+    format!("{method} {uri} {version:?} {lines:?} {extensions:?}")
 }
 
 fn origin(parts: &Parts) -> &Origin {
@@ -991,6 +1008,40 @@ proptest! {
             (steps, origin.client(), origin.ending(), origin.last_verified().ip(), origin.peer())
         };
         assert_eq!(decide(0), decide(1));
+    }
+
+    /// What was fixed can be restored, to the byte, and fixed again alike.
+    ///
+    /// Red when: mount, target, a header line, `ConnectInfo` or what was removed is forgotten; a later fix
+    /// keeps its own original; the origin stays.
+    #[test]
+    fn l10_restorable(
+        pieces in vec(prop_oneof![judge(), mount_fix()], 0..=3),
+        trusted in trusted(),
+        head in any_head(),
+        connected in option::of(select(&["[::ffff:10.0.0.2]:40000", "10.0.0.2:1", "[2001:db8::9%3]:1"][..])),
+        mocked in any::<bool>(),
+        times in 1..=2_u8,
+    ) {
+        let mut received = head.parts();
+        if let Some(connected) = connected {
+            let connected: SocketAddr = connected.parse().unwrap();
+            if mocked {
+                received.extensions.insert(MockConnectInfo(connected));
+            } else {
+                received.extensions.insert(ConnectInfo(connected));
+            }
+            // The peer is always known, and stays.
+            received.extensions.get_or_insert(Peer::from(connected));
+        }
+        let stack = ConnectInfoFix((KeepOriginal, stack(&pieces, &trusted), KeepOriginal));
+        let mut parts = received.clone();
+        (0..times).for_each(|_| stack.fix(&mut parts));
+        let fixed = seen(&parts);
+        assert!(restore(&mut parts));
+        assert_eq!(to_the_byte(&parts), to_the_byte(&received));
+        (0..times).for_each(|_| stack.fix(&mut parts));
+        assert_eq!(seen(&parts), fixed);
     }
 
     /// What is published has passed its grammar, and no second answer is left.

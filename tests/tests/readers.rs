@@ -306,8 +306,11 @@ async fn t15_axum_extra_scheme_knows_the_scheme_where_the_target_says_it() {
         assert_eq!(text(answer).await, ask.scheme, "{}", ask.name);
 
         // The fix makes that of HTTP/1 so on demand.
-        let absolute =
-            ProxyFix::builder("10.0.0.0/8".parse().unwrap()).host().absolute_uri().build().unwrap();
+        let absolute = ProxyFix::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap())
+            .host()
+            .absolute_uri()
+            .build()
+            .unwrap();
         let answer = wrap(reader.clone(), absolute).oneshot(ask.request()).await.unwrap();
         assert_eq!(text(answer).await, ask.scheme, "{}", ask.name);
     }

@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::{Connected, MockConnectInfo};
 use axum::serve::IncomingStream;
 use http::request::Parts;
-use proxyfix::{Fix, Origin, Peer};
+use proxyfix::{Fix, Origin, Original, Peer};
 
 /// Connection information for any listener of axum, unix sockets included.
 ///
@@ -57,7 +57,8 @@ impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for ConnectedPeer {
 /// | another client was found | its address, and its port or 0 |
 /// | incomplete: nobody knows the client | withheld, so that the proxy is not taken for it |
 ///
-/// The [`Peer`] in the extensions is never changed, so that a second application finds it.
+/// The [`Peer`] in the extensions is never changed, so that a second application finds it. Where the fix
+/// keeps the [`Original`], [`proxyfix::restore`] brings back `ConnectInfo<SocketAddr>` as it was.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnectInfoFix<F>(pub F);
 
@@ -69,6 +70,8 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
             }
         }
         self.0.fix(parts);
+        Original::keep::<ConnectInfo<SocketAddr>>(parts);
+        Original::keep::<MockConnectInfo<SocketAddr>>(parts);
         let Some(origin) = parts.extensions.get::<Origin>() else { return };
         if let Some(ip) = origin.client() {
             let client = SocketAddr::new(ip, origin.client_port().unwrap_or(0));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Once;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
@@ -127,12 +128,19 @@ impl fmt::Display for Rejection {
 impl std::error::Error for Rejection {}
 
 /// A fixed text, never cached, without anything of the request; wiring errors are explained in the
-/// log, not to the client.
+/// log, once each (event `axum.wiring`, an error), not to the client.
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let body = match self {
             Self::NoFix | Self::NoPeer | Self::UntrustedSocket => {
-                tracing::error!(event = "axum.wiring", "{self}");
+                static REPORTED: [Once; 3] = [const { Once::new() }; 3];
+                let once = match self {
+                    Self::NoFix => &REPORTED[0],
+                    Self::NoPeer => &REPORTED[1],
+                    _ => &REPORTED[2],
+                };
+                // Any client can make it happen again.
+                once.call_once(|| tracing::error!(event = "axum.wiring", "{self} (said once)"));
                 "this service is not set up to know its clients"
             }
             Self::ClientUnknown(_) => "the proxies in front do not say who the client is",

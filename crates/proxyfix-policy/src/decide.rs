@@ -8,7 +8,7 @@ use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::walk::Found;
 use crate::{
-    Claims, Ending, Error, Family, Field, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Proof,
+    Claims, Ending, Error, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix,
     Refusal, Scheme, Step, Walk, Written,
 };
 
@@ -21,7 +21,7 @@ pub struct Received {
     pub host: Option<(Host, Option<Port>)>,
     /// The prefix that a gateway stated.
     pub prefix: Prefix,
-    /// Whether the request gave the proof that the policy [asks for](Proof).
+    /// Whether the request gave the proof that the policy [asks for](Gate).
     pub proven: bool,
 }
 
@@ -81,7 +81,7 @@ impl Policy {
             prefix: prefix.unwrap_or(received.prefix),
             through_gateway: false,
             host_withheld: false,
-            unproven: !admitted && self.trusted().allows(&peer) && self.proof != Proof::NotAsked,
+            unproven: !admitted && self.trusted().allows(&peer) && self.gate != Gate::Address,
             outcomes,
             places,
             steps,
@@ -685,29 +685,29 @@ mod tests {
     fn a_proof_stands_beside_the_address_or_instead_of_it() {
         let set: TrustedProxies = "10.0.0.0/8".parse().unwrap();
         let headers: [(&str, &[u8]); 1] = [("x-forwarded-for", b"203.0.113.9")];
-        let client = |proof: Proof, peer: &str, proven: bool| {
-            let policy = Policy::builder(set.clone()).proof(proof).build().unwrap();
+        let client = |gate: Gate, peer: &str, proven: bool| {
+            let policy = Policy::builder(set.clone()).gate(gate).build().unwrap();
             let received = Received { proven, ..Received::default() };
             let origin = policy.decide(peer.parse().unwrap_or_default(), received, &headers[..]);
             (origin.client().map(|ip| ip.to_string()).unwrap_or_default(), origin.to_string())
         };
         let (good, bad, other) = ("10.0.0.2", "192.0.2.1", "203.0.113.9");
-        for (proof, peer, proven, expected) in [
-            (Proof::NotAsked, good, false, other),
-            (Proof::NotAsked, bad, true, bad),
-            (Proof::Besides, good, true, other),
-            (Proof::Besides, good, false, good),
-            (Proof::Besides, bad, true, bad),
-            (Proof::Instead, good, false, other),
-            (Proof::Instead, bad, true, other),
-            (Proof::Instead, bad, false, bad),
-            (Proof::Instead, "nobody", true, ""),
-            (Proof::Instead, "unix", true, other),
+        for (gate, peer, proven, expected) in [
+            (Gate::Address, good, false, other),
+            (Gate::Address, bad, true, bad),
+            (Gate::AddressAndProof, good, true, other),
+            (Gate::AddressAndProof, good, false, good),
+            (Gate::AddressAndProof, bad, true, bad),
+            (Gate::AddressOrProof, good, false, other),
+            (Gate::AddressOrProof, bad, true, other),
+            (Gate::AddressOrProof, bad, false, bad),
+            (Gate::AddressOrProof, "nobody", true, ""),
+            (Gate::AddressOrProof, "unix", true, other),
         ] {
-            assert_eq!(client(proof, peer, proven).0, expected, "{proof:?} {peer} {proven}");
+            assert_eq!(client(gate, peer, proven).0, expected, "{gate:?} {peer} {proven}");
         }
-        assert!(client(Proof::Besides, good, false).1.contains("check the secret"));
-        assert!(client(Proof::Besides, bad, false).1.contains("add it to the trusted set"));
+        assert!(client(Gate::AddressAndProof, good, false).1.contains("check the secret"));
+        assert!(client(Gate::AddressAndProof, bad, false).1.contains("add it to the trusted set"));
     }
 
     #[test]

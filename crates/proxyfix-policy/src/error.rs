@@ -60,6 +60,14 @@ impl Error {
         Self(Kind::Within { place, inner: Box::new(self.0) })
     }
 
+    /// The position of the refused entry in its set, from 1.
+    pub(crate) fn position(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Entry { position, .. } => Some(*position),
+            _ => None,
+        }
+    }
+
     /// Refuses a configuration for a reason that only a layer above the policy knows.
     ///
     /// The message should name the input, the place and the cure, as the policy's own do.

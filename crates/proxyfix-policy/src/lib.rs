@@ -88,7 +88,7 @@ pub use key::{ClientKey, KeyWidths};
 pub use mount::Mount;
 pub use origin::{Origin, Outcome, Place, Refusal, Written};
 pub use peer::Peer;
-pub use policy::{Policy, PolicyBuilder, Proof};
+pub use policy::{Gate, Policy, PolicyBuilder};
 pub use port::Port;
 pub use prefix::Prefix;
 pub use scheme::Scheme;

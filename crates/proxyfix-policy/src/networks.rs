@@ -27,6 +27,11 @@ impl NetworkSet {
         }
     }
 
+    /// Of IPv4 and of IPv6.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.v4.len(), self.v6.len())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }

@@ -37,7 +37,7 @@ pub struct Policy {
     /// Whether the hops stand one after the other, rather than one for all.
     pub(crate) listed: bool,
     pub(crate) sources: [Source; 5],
-    pub(crate) proof: Proof,
+    pub(crate) gate: Gate,
     pub(crate) generation: u64,
     underscores: Underscores,
 }
@@ -70,14 +70,14 @@ pub(crate) enum Rule {
 /// ([`Received::proven`](crate::Received::proven)); the layers of the crate `proxyfix` find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Proof {
+pub enum Gate {
     /// The address alone.
     #[default]
-    NotAsked,
+    Address,
     /// The address has to be trusted, and the proof given.
-    Besides,
+    AddressAndProof,
     /// One of the two is enough: for proxies whose addresses nobody knows, and that know a secret.
-    Instead,
+    AddressOrProof,
 }
 
 /// Builds a [`Policy`]; what cannot mean what it says does not build.
@@ -90,7 +90,7 @@ pub struct PolicyBuilder {
     counts: [Option<u8>; 5],
     singles: [Option<(String, Option<String>)>; 5],
     underscores: Underscores,
-    proof: Proof,
+    gate: Gate,
 }
 
 /// What a policy reads of a flat set by default: `for` and `proto`.
@@ -112,7 +112,7 @@ impl Policy {
             counts: [None; 5],
             singles: [const { None }; 5],
             underscores: Underscores::Refused,
-            proof: Proof::NotAsked,
+            gate: Gate::Address,
         }
     }
 
@@ -150,8 +150,8 @@ impl Policy {
     }
 
     /// What has to be shown besides the address of the peer.
-    pub fn proof(&self) -> Proof {
-        self.proof
+    pub fn gate(&self) -> Gate {
+        self.gate
     }
 
     /// How often the policy was replaced while the service ran; see [`Origin::generation`](crate::Origin::generation).
@@ -208,10 +208,10 @@ impl Policy {
     /// Whether the gate is open to `peer`.
     pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
         let trusted = self.trusted().allows(peer);
-        match self.proof {
-            Proof::NotAsked => trusted,
-            Proof::Besides => trusted && proven,
-            Proof::Instead => !peer.is_unknown() && (trusted || proven),
+        match self.gate {
+            Gate::Address => trusted,
+            Gate::AddressAndProof => trusted && proven,
+            Gate::AddressOrProof => !peer.is_unknown() && (trusted || proven),
         }
     }
 }
@@ -223,7 +223,7 @@ impl From<TrustedProxies> for Policy {
             hops: vec![Hop::new("", trusted)],
             listed: false,
             sources: [for_, proto, Source::Off, Source::Off, Source::Off],
-            proof: Proof::NotAsked,
+            gate: Gate::Address,
             generation: 0,
             underscores: Underscores::Refused,
         }
@@ -243,7 +243,7 @@ impl From<Topology> for Policy {
             hops: topology.hops,
             listed: true,
             sources,
-            proof: Proof::NotAsked,
+            gate: Gate::Address,
             generation: 0,
             underscores: Underscores::Refused,
         }
@@ -297,8 +297,8 @@ impl PolicyBuilder {
     }
 
     /// Asks for a proof of the proxy beside its address, or instead of it.
-    pub fn proof(self, proof: Proof) -> Self {
-        Self { proof, ..self }
+    pub fn gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     /// The policy, or why it cannot mean what it says.
@@ -323,7 +323,7 @@ impl PolicyBuilder {
                 "{what} beside a topology, whose hops say what they write; state it with each hop"
             )));
         }
-        Ok(Policy { underscores: self.underscores, proof: self.proof, ..topology.into() })
+        Ok(Policy { underscores: self.underscores, gate: self.gate, ..topology.into() })
     }
 
     fn alike(self, mut trusted: TrustedProxies) -> Result<Policy, Error> {
@@ -383,7 +383,7 @@ impl PolicyBuilder {
             hops: vec![hop],
             listed: false,
             sources,
-            proof: self.proof,
+            gate: self.gate,
             generation: 0,
             underscores: self.underscores,
         })

@@ -97,6 +97,38 @@ impl TrustedProxies {
         Ok(Self { networks, local, any: false, hops: None })
     }
 
+    /// The text form over lines, as files have it: an entry a line, or several with commas between. Empty
+    /// lines and what follows a `#` are ignored.
+    ///
+    /// ```
+    /// use proxyfix_policy::TrustedProxies;
+    ///
+    /// let file = "# balancers\n10.0.0.0/24, 10.0.1.0/24\n\nunix # the sidecar\n";
+    /// assert_eq!(TrustedProxies::from_lines(file)?, "10.0.0.0/24, 10.0.1.0/24, unix".parse()?);
+    ///
+    /// let error = TrustedProxies::from_lines("10.0.0.0/24\n10.0.0.1/8\n").unwrap_err();
+    /// assert!(error.to_string().starts_with("line 2: entry 2 of the trusted set, \"10.0.0.1/8\""));
+    /// # Ok::<(), proxyfix_policy::Error>(())
+    /// ```
+    pub fn from_lines(text: &str) -> Result<Self, Error> {
+        let mut places = Vec::new();
+        let mut entries = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim_ascii();
+            if !line.is_empty() {
+                entries.extend(line.split(','));
+                places.resize(entries.len(), index + 1);
+            }
+        }
+        Self::from_entries(&entries).map_err(|error| match error.position() {
+            Some(position) => {
+                let line = places.get(position - 1).copied().unwrap_or_default();
+                error.within(format!("line {line}"))
+            }
+            None => error,
+        })
+    }
+
     /// Trusts every peer, whoever it is, for exactly one hop: the client is the rightmost entry, or
     /// the n-th from the right after [`hops`](Self::hops).
     ///
@@ -144,6 +176,16 @@ impl TrustedProxies {
     /// workloads of others, which may then name any client, are likely to live there.
     pub fn is_wide(&self) -> bool {
         self.networks.is_wide()
+    }
+
+    /// Whether every peer that is connected through a local (unix) socket is trusted.
+    pub fn trusts_local_sockets(&self) -> bool {
+        self.local || self.any
+    }
+
+    /// How many networks the set has, of IPv4 and of IPv6; those that overlap or touch are one.
+    pub fn network_counts(&self) -> (usize, usize) {
+        self.networks.counts()
     }
 
     /// Whether nobody is trusted.

@@ -29,14 +29,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::request::Parts;
 use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, TrustedProxies};
 
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
-use crate::head::{Judge, report_risks};
-use crate::headers::own_header;
+use crate::head::{Judge, Options, options};
 
 /// Corrects any field from the header that the operator names for it: `CF-Connecting-IP`, `X-Scheme`,
 /// `X-FHost`, `X-Script-Name`, …
@@ -72,8 +70,7 @@ pub struct CustomProxyFix {
 }
 
 struct Inner {
-    policy: Policy,
-    own: Vec<HeaderName>,
+    judge: Judge,
     functions: Vec<(Field, Function)>,
 }
 
@@ -93,27 +90,28 @@ impl CustomProxyFix {
     pub fn builder(trusted: TrustedProxies) -> CustomProxyFixBuilder {
         CustomProxyFixBuilder {
             policy: Policy::builder(trusted).fields([]),
-            headers: Vec::new(),
+            remove: Vec::new(),
+            options: Options::default(),
             functions: Vec::new(),
         }
     }
 
     /// What is read, and who is trusted.
     pub fn policy(&self) -> &Policy {
-        &self.inner.policy
+        &self.inner.judge.policy
     }
 }
 
 impl Fix for CustomProxyFix {
     fn fix(&self, parts: &mut Parts) {
-        let Inner { policy, own, functions } = &*self.inner;
+        let Inner { judge, functions } = &*self.inner;
         let computed: Vec<(&'static str, Vec<u8>)> = functions
             .iter()
             .filter_map(|(field, function)| {
                 function(parts).map(|value| (COMPUTED[*field as usize], value.into_bytes()))
             })
             .collect();
-        Judge { policy, own, computed: &computed, absolute: false }.apply(parts);
+        judge.apply(parts, &computed);
     }
 }
 
@@ -123,7 +121,7 @@ impl fmt::Debug for CustomProxyFix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let computed: Vec<Field> = self.inner.functions.iter().map(|(field, _)| *field).collect();
         f.debug_struct("CustomProxyFix")
-            .field("policy", &self.inner.policy)
+            .field("policy", &self.inner.judge.policy)
             .field("computed", &computed)
             .finish_non_exhaustive()
     }
@@ -134,7 +132,8 @@ impl fmt::Debug for CustomProxyFix {
 #[must_use = "a builder does nothing until it builds"]
 pub struct CustomProxyFixBuilder {
     policy: PolicyBuilder,
-    headers: Vec<String>,
+    remove: Vec<String>,
+    options: Options,
     functions: Vec<(Field, Function)>,
 }
 
@@ -151,8 +150,7 @@ impl CustomProxyFixBuilder {
 
     /// The scheme is `https` where this header's value is exactly `token`, as in
     /// `Front-End-Https: on` or `X-Forwarded-Protocol: ssl`.
-    pub fn https_when(mut self, header: &str, token: &str) -> Self {
-        self.headers.push(header.to_owned());
+    pub fn https_when(self, header: &str, token: &str) -> Self {
         Self { policy: self.policy.https_when(header, token), ..self }
     }
 
@@ -172,8 +170,7 @@ impl CustomProxyFixBuilder {
     }
 
     /// Reads `field` from `header`.
-    pub fn field(mut self, field: Field, header: &str) -> Self {
-        self.headers.push(header.to_owned());
+    pub fn field(self, field: Field, header: &str) -> Self {
         Self { policy: self.policy.single(field, header), ..self }
     }
 
@@ -201,15 +198,15 @@ impl CustomProxyFixBuilder {
 
     /// The fix, or why it cannot mean what it says.
     pub fn build(self) -> Result<CustomProxyFix, Error> {
-        let policy = self.policy.build()?;
-        if policy.single_headers().next().is_none() {
+        let judge = Judge::build(self.policy, &self.remove, self.options)?;
+        if judge.policy.single_headers().next().is_none() {
             return Err(Error::refused("a CustomProxyFix without a source: name a header for a field"));
         }
-        let own = self.headers.iter().map(|name| own_header(name)).collect::<Result<_, _>>()?;
-        report_risks(&policy);
-        Ok(CustomProxyFix { inner: Arc::new(Inner { policy, own, functions: self.functions }) })
+        Ok(CustomProxyFix { inner: Arc::new(Inner { judge, functions: self.functions }) })
     }
 }
+
+options!(CustomProxyFixBuilder);
 
 impl fmt::Debug for CustomProxyFixBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,6 +49,8 @@ use proxyfix_policy::{Error, Host, Origin, Scheme};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::events;
+
 /// Refuses requests whose origin is not what the operator demands. Without a demand it refuses none.
 ///
 /// It reads the decision of the fix before it, so it stands inside: after
@@ -160,6 +162,8 @@ impl Allowed {
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     status: StatusCode,
+    /// For events: one of few.
+    reason: &'static str,
     text: &'static str,
 }
 
@@ -177,25 +181,42 @@ impl Refusal {
 
 impl Rules {
     fn refusal(&self, parts: &Parts) -> Option<Refusal> {
-        let refusal = |status, text| Some(Refusal { status, text });
+        let refusal = |status, reason, text| Some(Refusal { status, reason, text });
         let demands = self.complete || self.https || !self.hosts.is_empty();
         let Some(origin) = parts.extensions.get::<Origin>() else {
             return demands.then_some(Refusal {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
+                reason: "no-fix",
                 text: "this service is not set up to know its clients\n",
             });
         };
         if self.complete && origin.ending().is_incomplete() {
-            return refusal(StatusCode::BAD_REQUEST, "the proxies in front do not say who the client is\n");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "incomplete",
+                "the proxies in front do not say who the client is\n",
+            );
         }
         match origin.host() {
             _ if self.hosts.is_empty() => {}
-            None => return refusal(StatusCode::BAD_REQUEST, "the request states no well-formed host\n"),
+            None => {
+                return refusal(
+                    StatusCode::BAD_REQUEST,
+                    "no-host",
+                    "the request states no well-formed host\n",
+                );
+            }
             Some(host) if self.hosts.iter().any(|allowed| allowed.admits(host)) => {}
-            Some(_) => return refusal(StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n"),
+            Some(_) => {
+                return refusal(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "host-not-allowed",
+                    "this host is not served here\n",
+                );
+            }
         }
         if self.https && origin.scheme() != Scheme::Https {
-            return refusal(StatusCode::BAD_REQUEST, "this service is served over https only\n");
+            return refusal(StatusCode::BAD_REQUEST, "not-https", "this service is served over https only\n");
         }
         None
     }
@@ -238,7 +259,7 @@ where
         let state = match self.rules.refusal(&parts) {
             None => State::Inner { future: self.inner.call(Request::from_parts(parts, body)) },
             Some(refusal) => {
-                tracing::debug!(event = "guard.refused", status = refusal.status.as_u16());
+                events::guard_refused(parts.extensions.get(), refusal.status, refusal.reason);
                 // A service that was ready and is not called would keep what it had reserved.
                 let fresh = self.inner.clone();
                 drop(mem::replace(&mut self.inner, fresh));

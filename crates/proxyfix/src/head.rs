@@ -8,28 +8,82 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
-use proxyfix_policy::{Field, Host, Mount, Origin, Outcome, Peer, Policy, Port, Prefix, Received, Scheme};
+use proxyfix_policy::{
+    Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
+    Scheme,
+};
 
-use crate::headers::{HeaderClaims, Removed, sanitize};
-use crate::uri;
+use crate::headers::{HeaderClaims, Removed, own_header, sanitize};
+use crate::{Canonical, Fix, KeepOriginal, Proof, Shadow, events, uri};
 
 /// A host and, where one is stated, a port.
 type HostAndPort = (Host, Option<Port>);
 
 /// Decides and rewrites: what [`ProxyFix`](crate::ProxyFix) and
 /// [`CustomProxyFix`](crate::CustomProxyFix) have in common.
-pub(crate) struct Judge<'a> {
-    pub(crate) policy: &'a Policy,
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    pub(crate) policy: Policy,
     /// Headers that are removed besides the protected ones.
-    pub(crate) own: &'a [HeaderName],
-    /// Values that do not stand in a header.
-    pub(crate) computed: &'a [(&'static str, Vec<u8>)],
-    /// Whether an origin-form target becomes an absolute one.
-    pub(crate) absolute: bool,
+    own: Vec<HeaderName>,
+    options: Options,
 }
 
-impl Judge<'_> {
-    pub(crate) fn apply(&self, parts: &mut Parts) {
+/// What a fix that judges does besides what its policy says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Whether an origin-form target becomes an absolute one.
+    pub(crate) absolute: bool,
+    pub(crate) keep_original: bool,
+    pub(crate) canonical: Option<Canonical>,
+    pub(crate) proof: Option<Proof>,
+    pub(crate) shadow: Option<Shadow>,
+}
+
+impl Judge {
+    pub(crate) fn new(policy: Policy, options: Options) -> Self {
+        report_risks(&policy);
+        Self { own: Vec::new(), policy, options }.with_own_headers(Vec::new())
+    }
+
+    /// Builds the policy, and removes the headers of these names, too.
+    pub(crate) fn build(policy: PolicyBuilder, remove: &[String], options: Options) -> Result<Self, Error> {
+        let policy = policy.build()?;
+        let named = remove.iter().map(|name| own_header(name)).collect::<Result<Vec<_>, _>>()?;
+        if policy.gate() != Gate::Address && options.proof.is_none() {
+            return Err(Error::refused(
+                "the policy asks for a proof of the proxy, and none is given; state it with and_proof or or_proof",
+            ));
+        }
+        Ok(Self::new(policy, options).with_own_headers(named))
+    }
+
+    /// The same with another policy.
+    pub(crate) fn with_policy(&self, policy: Policy) -> Self {
+        report_risks(&policy);
+        Self { policy, ..self.clone() }.with_own_headers(Vec::new())
+    }
+
+    /// Adds `named` to the headers that are removed, and those that the policy, its shadow and the proof
+    /// read.
+    fn with_own_headers(mut self, named: Vec<HeaderName>) -> Self {
+        let shadowed = self.options.shadow.iter().flat_map(|shadow| shadow.policy().single_headers());
+        // What is computed has a name that no header can have.
+        let read = self.policy.single_headers().chain(shadowed).filter_map(|name| own_header(name).ok());
+        let proofs = self.options.proof.iter().flat_map(Proof::headers);
+        for name in named.into_iter().chain(read).chain(proofs).collect::<Vec<_>>() {
+            if !self.own.contains(&name) {
+                self.own.push(name);
+            }
+        }
+        self
+    }
+
+    /// `computed` are values that do not stand in a header.
+    pub(crate) fn apply(&self, parts: &mut Parts, computed: &[(&'static str, Vec<u8>)]) {
+        if self.options.keep_original {
+            KeepOriginal.fix(parts);
+        }
         let earlier = parts.extensions.remove::<Origin>();
         let peer = match (&earlier, parts.extensions.get::<Peer>()) {
             (Some(earlier), _) => earlier.peer(),
@@ -41,16 +95,26 @@ impl Judge<'_> {
         };
         let mount = parts.extensions.get::<Mount>();
         let through_gateway = mount.is_some();
-        let named = Named::read(self.policy, parts);
-        let received = named.received(parts, mount, earlier.as_ref());
+        let named = Named::read(&self.policy, parts);
+        let mut received = named.received(parts, mount, earlier.as_ref());
         // What an earlier fix removed is read where it was, what came back since is not.
         let mut removed = parts.extensions.remove::<Removed>();
         if earlier.is_some() && removed.is_none() {
             removed = Some(Removed::default());
         }
-        let claims =
-            HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed: self.computed };
+        let claims = HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed };
+        received.proven =
+            self.options.proof.as_ref().is_some_and(|proof| proof.is_given(&peer, parts, &claims));
+        let shadowed = self.options.shadow.as_ref().map(|shadow| (shadow, received.clone()));
         let origin = self.policy.decide(peer, received, &claims);
+        if let Some((shadow, received)) = shadowed {
+            shadow.compare(&origin, received, &claims);
+        }
+        events::decided(&self.policy, &origin, &claims);
+        if earlier.is_none() {
+            named.report(parts, &origin);
+            events::nominated(&origin, &parts.headers, &self.own);
+        }
         let stated_prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
         let mut origin = match &earlier {
             Some(earlier) => origin.after(earlier),
@@ -59,28 +123,87 @@ impl Judge<'_> {
         if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
             origin.withhold_host();
         }
-        tracing::debug!(event = "fwd.decided", %peer, ending = origin.ending().as_str());
 
-        let newly = sanitize(&mut parts.headers, self.own);
-        let removed = match removed {
+        let newly = sanitize(&mut parts.headers, &self.own);
+        events::removed(&origin, &newly, &self.own);
+        let mut removed = match removed {
             Some(mut removed) => {
                 removed.extend(newly);
                 removed
             }
             None => newly,
         };
+        if removed.judged_before_by(&self.policy) {
+            events::already_applied();
+        }
+        // What one fix of a stack writes, later ones write anew: they may know better.
+        let canonical = self.options.canonical.or(removed.canonical);
+        removed.canonical = canonical;
         if !removed.is_empty() {
             parts.extensions.insert(removed);
         }
-        named.write(parts, &origin, self.absolute);
+        named.write(parts, &origin, self.options.absolute);
         let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
         if stated_prefix {
             mount.set_forwarded(origin.prefix().clone());
+        }
+        if let Some(canonical) = canonical {
+            canonical.write(&mut parts.headers, &origin, mount.prefix());
         }
         parts.extensions.insert(mount);
         parts.extensions.insert(origin);
     }
 }
+
+/// What the builders of all fixes that judge have in common.
+macro_rules! options {
+    ($builder:ty) => {
+        impl $builder {
+            /// Removes this header from every request, too, under every alias: one that only a proxy of
+            /// yours may set and that no fix reads, such as `X-Forwarded-User`.
+            pub fn remove(mut self, header: &str) -> Self {
+                self.remove.push(header.to_owned());
+                self
+            }
+
+            /// Keeps what came in, for [`Original`](crate::Original) and [`restore`](crate::restore): the
+            /// same as [`KeepOriginal`](crate::KeepOriginal) before this fix. In a stack, say it to the
+            /// first fix.
+            pub fn keep_original(mut self) -> Self {
+                self.options.keep_original = true;
+                self
+            }
+
+            /// Writes one verified header, or family of headers, after all were removed.
+            pub fn write(mut self, canonical: $crate::Canonical) -> Self {
+                self.options.canonical = Some(canonical);
+                self
+            }
+
+            /// Believes a trusted peer only if its request gives this proof, too.
+            pub fn and_proof(mut self, proof: $crate::Proof) -> Self {
+                self.policy = self.policy.gate($crate::Gate::AddressAndProof);
+                self.options.proof = Some(proof);
+                self
+            }
+
+            /// Believes any peer whose request gives this proof, besides those that are trusted.
+            pub fn or_proof(mut self, proof: $crate::Proof) -> Self {
+                self.policy = self.policy.gate($crate::Gate::AddressOrProof);
+                self.options.proof = Some(proof);
+                self
+            }
+
+            /// Runs another policy beside this one, which changes nothing and counts what it would have
+            /// decided otherwise.
+            pub fn shadow(mut self, shadow: $crate::Shadow) -> Self {
+                self.options.shadow = Some(shadow);
+                self
+            }
+        }
+    };
+}
+pub(crate) use options;
 
 /// Says at construction what is permitted and risky (once a construction, never a request).
 pub(crate) fn report_risks(policy: &Policy) {
@@ -234,6 +357,30 @@ impl Named {
             && !self.authority.is_nothing()
             && !(self.host.says(self.effective.as_ref(), origin.scheme())
                 && self.authority.says(self.effective.as_ref(), origin.scheme()))
+    }
+
+    /// Reports what is wrong with a host that stands as received.
+    fn report(&self, parts: &Parts, origin: &Origin) {
+        if origin.outcome(Field::Host) == Outcome::Believed {
+            return;
+        }
+        let mut lines = parts.headers.get_all(HOST).iter();
+        let last = lines.next_back().map_or(&[][..], HeaderValue::as_bytes);
+        match (&self.authority, &self.host) {
+            (_, Said::Junk) if lines.next().is_some() => events::host_invalid(origin, "multiple", last),
+            (_, Said::Junk) => events::host_invalid(origin, "malformed", last),
+            (Said::Junk, _) => {
+                let authority = uri::authority(parts).map_or("", Authority::as_str);
+                events::host_invalid(origin, "malformed", authority.as_bytes());
+            }
+            (Said::Host(_), Said::Host(_)) if !self.host.says(self.authority.host(), origin.scheme()) => {
+                events::host_conflict(origin);
+            }
+            (Said::Nothing, Said::Nothing) if parts.version == Version::HTTP_11 => {
+                events::host_invalid(origin, "missing", b"");
+            }
+            _ => {}
+        }
     }
 
     /// Makes `Host` and the target's authority say what `origin` says, to the byte.

@@ -2,23 +2,30 @@
 
 use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use proxyfix_policy::{Claims, Error};
+use proxyfix_policy::{Claims, Error, Policy};
+
+use crate::Canonical;
 
 /// The headers that could tell a later reader something else than the decision, in lower case.
 ///
 /// Removed from every request, trusted peer or not, under any spelling that a gateway folds into the
 /// same name: case, and any byte that is neither letter nor digit in the place of a hyphen
 /// (`X_Forwarded_For`, `X.Forwarded-For`).
-pub const PROTECTED_HEADERS: [&str; 33] = [
+pub const PROTECTED_HEADERS: [&str; 38] = [
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
     "client-ip",
+    "cloudfront-viewer-address",
     "fastly-client-ip",
+    "fly-client-ip",
     "forwarded",
     "front-end-https",
     "proxy",
     "script-name",
     "true-client-ip",
     "x-accel-mapping",
+    "x-azure-clientip",
+    "x-azure-socketip",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-envoy-external-address",
@@ -48,7 +55,13 @@ pub const PROTECTED_HEADERS: [&str; 33] = [
 /// What was removed from a request, for the fixes that come later in a stack: a request is judged by
 /// what it said as it came in, whichever fix reads it.
 #[derive(Clone, Default)]
-pub(crate) struct Removed(Vec<(HeaderName, HeaderValue)>);
+pub(crate) struct Removed {
+    lines: Vec<(HeaderName, HeaderValue)>,
+    /// Which policies judged the request, by where they stand in memory.
+    judges: [usize; 4],
+    /// What is written in their place.
+    pub(crate) canonical: Option<Canonical>,
+}
 
 /// Removes every protected header and the operator's own, under all their aliases.
 pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) -> Removed {
@@ -56,40 +69,61 @@ pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) -> Removed {
         headers.keys().filter(|name| is_protected(name.as_str(), own)).cloned().collect();
     let mut removed = Vec::with_capacity(doomed.len());
     for name in doomed {
-        tracing::trace!(event = "fwd.removed", name = name.as_str(), "protected header removed");
         if let Entry::Occupied(entry) = headers.entry(&name) {
             removed.extend(entry.remove_entry_mult().1.map(|value| (name.clone(), value)));
         }
     }
-    Removed(removed)
+    Removed { lines: removed, ..Removed::default() }
 }
 
 impl Removed {
     /// Adds what a later fix removed, but for protected headers: those came back from inside.
     pub(crate) fn extend(&mut self, later: Self) {
-        self.0.extend(later.0.into_iter().filter(|(name, _)| !is_protected(name.as_str(), &[])));
+        self.lines.extend(later.lines.into_iter().filter(|(name, _)| !is_protected(name.as_str(), &[])));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty() && self.canonical.is_none()
+    }
+
+    /// The names, each once.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.lines.chunk_by(|a, b| a.0 == b.0).filter_map(|lines| Some(lines.first()?.0.as_str()))
+    }
+
+    /// Whether `policy` judged this request before; it has now.
+    pub(crate) fn judged_before_by(&mut self, policy: &Policy) -> bool {
+        let judge = std::ptr::from_ref(policy).addr();
+        if self.judges.contains(&judge) {
+            return true;
+        }
+        if let Some(free) = self.judges.iter_mut().find(|judge| **judge == 0) {
+            *free = judge;
+        }
+        false
     }
 }
 
-/// Whether `name`, in lower case as the HTTP types have it, folds to a protected name.
-fn is_protected(name: &str, own: &[HeaderName]) -> bool {
+/// Whether `name` folds to a protected name.
+pub(crate) fn is_protected(name: &str, own: &[HeaderName]) -> bool {
+    let first = name.as_bytes().first().map(u8::to_ascii_lowercase);
     // No protected name begins otherwise; most headers end here.
-    (matches!(name.as_bytes().first(), Some(b'c' | b'f' | b'p' | b's' | b't' | b'x'))
+    (matches!(first, Some(b'c' | b'f' | b'p' | b's' | b't' | b'x'))
         && PROTECTED_HEADERS.iter().any(|protected| folds_to(name, protected)))
         || own.iter().any(|own| folds_to(name, own.as_str()))
 }
 
-/// Folding maps every byte that is neither letter nor digit to the hyphen.
+/// Whether `name`, in lower case, folds to a protected name that is spelled otherwise.
+pub(crate) fn is_alias(name: &str, own: &[HeaderName]) -> bool {
+    PROTECTED_HEADERS.binary_search(&name).is_err() && !own.iter().any(|own| own == name)
+}
+
+/// Folding ignores case and maps every byte that is neither letter nor digit to the hyphen.
 fn folds_to(name: &str, protected: &str) -> bool {
     name.len() == protected.len()
-        && name
-            .bytes()
-            .zip(protected.bytes())
-            .all(|(byte, expected)| byte == expected || (expected == b'-' && !byte.is_ascii_alphanumeric()))
+        && name.bytes().zip(protected.bytes()).all(|(byte, expected)| {
+            byte.to_ascii_lowercase() == expected || (expected == b'-' && !byte.is_ascii_alphanumeric())
+        })
 }
 
 /// The headers of a request, as the policy reads them.
@@ -105,7 +139,7 @@ impl Claims for HeaderClaims<'_> {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let computed = self.computed.iter().find(|(computed, _)| *computed == name);
         // The lines of one name were removed together and stand together.
-        let removed = self.removed.map_or(&[][..], |removed| &removed.0);
+        let removed = self.removed.map_or(&[][..], |removed| &removed.lines);
         let start = removed.iter().position(|(removed, _)| removed == name).unwrap_or(removed.len());
         let length = removed[start..].iter().take_while(|(removed, _)| removed == name).count();
         let removed = &removed[start..start + length];

@@ -58,6 +58,8 @@
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
+//! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
+//! | know what is logged | [`events`] | `events.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
 //! | limit the rate of each client | [`Origin::client_key`], [`ClientKey`] | the crate `proxyfix-policy` |
@@ -71,25 +73,41 @@
 //! A fix is a value. Call [`Fix::fix`] on the head of a request, as the examples of each fix do; there
 //! is nothing to start and nothing to await.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod canonical;
 mod custom_proxy_fix;
+pub mod events;
 mod fix;
 mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
+mod original;
+mod proof;
 mod proxy_fix;
+#[cfg(feature = "reload")]
+mod reload;
 mod script_name_stripper;
+mod shadow;
 mod uri;
 
+pub use canonical::Canonical;
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
 pub use fix::{Fix, FixLayer, Fixed, layer};
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
+pub use original::{KeepOriginal, Original, restore};
+pub use proof::Proof;
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
-    Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Hop, Host, IpNet, KeyWidths, Mount,
-    Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step,
-    Topology, TrustedProxies, Verdict, Walk, Written, forwarded,
+    Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Gate, Hop, Host, IpNet, KeyWidths,
+    Mount, Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
+    Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded,
 };
+#[cfg(feature = "reload")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reload")))]
+pub use reload::{Reload, Reloadable, Watch};
 pub use script_name_stripper::ScriptNameStripper;
+pub use shadow::{Difference, Shadow};

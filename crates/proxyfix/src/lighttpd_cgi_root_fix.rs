@@ -27,7 +27,7 @@ use proxyfix_policy::{Mount, Prefix};
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
 use crate::head::{mount_may_change, set_mount};
-use crate::uri;
+use crate::{events, uri};
 
 /// Joins script name and path, and splits the result again at the application's root.
 ///
@@ -67,9 +67,11 @@ impl Fix for LighttpdCgiRootFix {
         if !mount_may_change(parts) || !uri::has_path(parts) {
             return;
         }
-        let Some(mount) = parts.extensions.get::<Mount>().filter(|it| !it.is_split_at(&self.root)) else {
+        let Some(mount) = parts.extensions.get::<Mount>() else { return };
+        if mount.is_split_at(&self.root) {
+            events::already_applied();
             return;
-        };
+        }
         let split = mount.split_at(parts.uri.path(), &self.root);
         match split {
             // A path that is too long to be joined stays, and the mount with it.

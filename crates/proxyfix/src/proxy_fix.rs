@@ -37,14 +37,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::request::Parts;
 use proxyfix_policy::{Error, Family, Field, Front, Policy, PolicyBuilder};
 
 use crate::Fix;
 use crate::fix::fix_is_a_layer;
-use crate::head::{Judge, report_risks};
-use crate::headers::own_header;
+use crate::head::{Judge, Options, options};
 
 /// Corrects client, scheme, host, port and prefix from the headers of trusted proxies.
 ///
@@ -61,6 +59,7 @@ use crate::headers::own_header;
 /// | [`Mount`](crate::Mount) in the extensions | the prefix, validated |
 /// | [`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS), under every alias | removed, whoever sent them |
 /// | [`Peer`](crate::Peer) | unchanged |
+/// | [`Original`](crate::Original) in the extensions | what came in, where [asked for](ProxyFixBuilder::keep_original) |
 ///
 /// A request whose [`Peer`](crate::Peer) is missing or not trusted keeps its own values; it is never
 /// rejected for its headers.
@@ -75,40 +74,42 @@ use crate::headers::own_header;
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ProxyFix {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    policy: Policy,
-    own: Vec<HeaderName>,
-    absolute: bool,
+    judge: Arc<Judge>,
 }
 
 impl ProxyFix {
-    /// Reads what `policy` reads; of [`TrustedProxies`], `X-Forwarded-For` and `X-Forwarded-Proto`.
+    /// Reads what `policy` reads: of [`TrustedProxies`](crate::TrustedProxies) `X-Forwarded-For` and
+    /// `X-Forwarded-Proto`, of a [`Topology`](crate::Topology) what its hops may assert.
     pub fn new(policy: impl Into<Policy>) -> Self {
-        let policy = policy.into();
-        let own = policy.single_headers().filter_map(|name| own_header(name).ok()).collect();
-        report_risks(&policy);
-        Self { inner: Arc::new(Inner { policy, own, absolute: false }) }
+        Self { judge: Arc::new(Judge::new(policy.into(), Options::default())) }
     }
 
-    /// Begins a fix that reads more, or elsewhere.
+    /// Begins a fix that reads more, or elsewhere, behind [`TrustedProxies`](crate::TrustedProxies) or a
+    /// [`Topology`](crate::Topology).
     pub fn builder(front: impl Into<Front>) -> ProxyFixBuilder {
-        ProxyFixBuilder { policy: Policy::builder(front), own: Vec::new(), absolute: false }
+        Self::of(Policy::builder(front))
+    }
+
+    /// Begins a fix that reads what a policy in the making reads, such as that of a
+    /// [`Preset`](crate::Preset).
+    pub fn of(policy: PolicyBuilder) -> ProxyFixBuilder {
+        ProxyFixBuilder { policy, remove: Vec::new(), options: Options::default() }
     }
 
     /// What is read, and who is trusted.
     pub fn policy(&self) -> &Policy {
-        &self.inner.policy
+        &self.judge.policy
+    }
+
+    /// The same fix with another policy.
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        Self { judge: Arc::new(self.judge.with_policy(policy)) }
     }
 }
 
 impl Fix for ProxyFix {
     fn fix(&self, parts: &mut Parts) {
-        let Inner { policy, own, absolute } = &*self.inner;
-        Judge { policy, own, computed: &[], absolute: *absolute }.apply(parts);
+        self.judge.apply(parts, &[]);
     }
 }
 
@@ -119,8 +120,8 @@ fix_is_a_layer!(ProxyFix);
 #[must_use = "a builder does nothing until it builds"]
 pub struct ProxyFixBuilder {
     policy: PolicyBuilder,
-    own: Vec<String>,
-    absolute: bool,
+    remove: Vec<String>,
+    options: Options,
 }
 
 impl ProxyFixBuilder {
@@ -188,30 +189,22 @@ impl ProxyFixBuilder {
     /// Makes the `Uri` of each request absolute: the URL that the client asked for, without the
     /// [`Mount`](crate::Mount). For code that reads the URL there, and not for axum before version
     /// 0.8, whose router wants paths.
-    pub fn absolute_uri(self) -> Self {
-        Self { absolute: true, ..self }
-    }
-
-    /// Removes this header from every request, too, under every alias: one that only a proxy of
-    /// yours may set and that no fix reads, such as `X-Forwarded-User`.
-    pub fn remove(mut self, header: &str) -> Self {
-        self.own.push(header.to_owned());
+    pub fn absolute_uri(mut self) -> Self {
+        self.options.absolute = true;
         self
     }
 
     /// The fix, or why it cannot mean what it says.
     pub fn build(self) -> Result<ProxyFix, Error> {
-        let policy = self.policy.build()?;
-        let own = self.own.iter().map(String::as_str).chain(policy.single_headers());
-        let own = own.map(own_header).collect::<Result<_, _>>()?;
-        report_risks(&policy);
-        Ok(ProxyFix { inner: Arc::new(Inner { policy, own, absolute: self.absolute }) })
+        Ok(ProxyFix { judge: Arc::new(Judge::build(self.policy, &self.remove, self.options)?) })
     }
 
     fn map(self, change: impl FnOnce(PolicyBuilder) -> PolicyBuilder) -> Self {
         Self { policy: change(self.policy), ..self }
     }
 }
+
+options!(ProxyFixBuilder);
 
 #[cfg(test)]
 mod tests {
