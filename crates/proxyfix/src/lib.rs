@@ -59,6 +59,7 @@
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
+//! | have client, server and scheme in the span of each request | [`span`](fn@span), [`record`] | `span.rs` |
 //! | know what is logged | [`events`] | `events.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
@@ -81,6 +82,7 @@ mod lighttpd_cgi_root_fix;
 mod original;
 mod proxy_fix;
 mod script_name_stripper;
+mod span;
 mod uri;
 
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
@@ -95,3 +97,4 @@ pub use proxyfix_policy::{
     Port, Prefix, Received, Refusal, Scheme, Step, TrustedProxies, Verdict, Walk,
 };
 pub use script_name_stripper::ScriptNameStripper;
+pub use span::{record, span};
