@@ -121,8 +121,10 @@ macro_rules! report {
     };
 }
 
-/// Reports what a fix decided, by itself.
+/// Reports, and counts, what a fix decided by itself.
 pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {
+    #[cfg(feature = "metrics")]
+    crate::metrics::decided(origin);
     let (peer, ending) = (origin.peer(), origin.ending());
     tracing::debug!(event = "fwd.decided", %peer, ending = ending.as_str());
     if !ending.is_from_trusted_peer() {
@@ -280,8 +282,10 @@ pub(crate) fn already_applied() {
     });
 }
 
-/// Reports what the guard refused.
+/// Reports, and counts, what the guard refused.
 pub(crate) fn guard_refused(origin: Option<&Origin>, status: StatusCode, reason: &'static str) {
+    #[cfg(feature = "metrics")]
+    crate::metrics::guard_refused(reason);
     report!(DEBUG GUARD_REFUSED, status = status.as_u16(), reason);
     if let (StatusCode::MISDIRECTED_REQUEST, Some(origin)) = (status, origin) {
         report!(

@@ -61,6 +61,7 @@
 //! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
 //! | have client, server and scheme in the span of each request | [`span`](fn@span), [`record`] | `span.rs` |
 //! | know what is logged | [`events`] | `events.rs` |
+//! | count decisions and refusals | the module `metrics`, with the feature `metrics` | `metrics.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
 //! | know who is trusted, how the chain is read, what a host is | [`TrustedProxies`], [`Walk`], [`Host`] | the crate `proxyfix-policy` |
@@ -79,6 +80,8 @@ mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod original;
 mod proxy_fix;
 mod script_name_stripper;
