@@ -241,7 +241,7 @@ pub(crate) fn removed(origin: &Origin, newly: &Removed, own: &[HeaderName]) {
         );
     }
     let aliases = || newly.names().filter(|name| is_alias(name, own));
-    if aliases().next().is_some() {
+    if tracing::event_enabled!(tracing::Level::WARN) && aliases().next().is_some() {
         report!(
             if trusted, ALIAS_DROPPED, %peer, names = names(aliases()),
             "another spelling of a protected header is removed"
