@@ -5,10 +5,12 @@
 //! | an application that answers with everything it sees | [`serve`](server::serve) | `server.rs` |
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
 //! | a real nginx in front | [`Nginx`](nginx::Nginx) | `nginx.rs` |
+//! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
 #![allow(clippy::missing_panics_doc, reason = "a journey that cannot go on panics")]
 
 pub mod client;
+pub mod log;
 pub mod nginx;
 pub mod server;
 

@@ -3,8 +3,6 @@
 //! once in a while.
 
 use std::convert::Infallible;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use axum::response::IntoResponse;
 use http::request::Parts;
@@ -12,39 +10,12 @@ use http::{Request, Response};
 use http_body_util::Full;
 use proxyfix::{Field, Fix, Guard, Peer, ProxyFix, TrustedProxies, events};
 use proxyfix_axum::Rejection;
+use proxyfix_tests::log::logged_at;
 use tower::{Layer, Service, service_fn};
 use tracing::Level;
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn head() -> Parts {
     Request::get("/").header("x-forwarded-for", "127.0.0.1").body(()).unwrap().into_parts().0
-}
-
-/// What is logged at `level` while `work` runs.
-fn logged_at(level: Level, work: impl FnOnce()) -> String {
-    let log = Log::default();
-    let writer = log.clone();
-    let collector = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .with_max_level(level)
-        .finish();
-    tracing::subscriber::with_default(collector, work);
-    let text = log.0.lock().unwrap().clone();
-    String::from_utf8(text).unwrap()
 }
 
 fn logged(work: impl FnOnce()) -> String {

@@ -7,21 +7,24 @@ use std::fmt::Debug;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use ::metrics::with_local_recorder;
 use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use http::request::Parts;
 use http::uri::Uri;
-use http::{HeaderName, HeaderValue, Method, Request, Version, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version, header};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proxyfix::{
-    CustomProxyFix, Ending, Family, Field, Fix, Host, KeepOriginal, LighttpdCgiRootFix, Mount, Origin,
+    CustomProxyFix, Ending, Family, Field, Fix, Guard, Host, KeepOriginal, LighttpdCgiRootFix, Mount, Origin,
     Original, PROTECTED_HEADERS, Peer, Port, Prefix, ProxyFix, Scheme, ScriptNameStripper, Step,
-    TrustedProxies, Verdict, restore,
+    TrustedProxies, Verdict, metrics, restore,
 };
 use proxyfix_axum::ConnectInfoFix;
+use tower::{Layer, Service, service_fn};
 
 // What a client may write
 
@@ -466,6 +469,38 @@ fn told(parts: &Parts) -> impl PartialEq + Debug + use<> {
     });
     let lines: Vec<_> = parts.headers.clone().into_iter().collect();
     (Seen { origin: None, ..seen(parts) }, origin, lines)
+}
+
+/// Asserts that names and labels of the counters are ours; answers with the decisions and refusals
+/// counted.
+#[track_caller]
+fn assert_closed(recorder: &DebuggingRecorder) -> [u64; 2] {
+    const ENDINGS: &str = "client-found peer-untrusted peer-unknown header-absent all-trusted hop-limit \
+        malformed opaque empty too-few unroutable too-long";
+    const OUTCOMES: &str = "believed malformed empty asymmetric too-few beyond-trust multiple walk-ended \
+        without-host";
+    let mut counted = [0; 2];
+    for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
+        let labels: Vec<_> = key.key().labels().map(|label| (label.key(), label.value())).collect();
+        let DebugValue::Counter(count) = value else { panic!("{key:?} is no counter") };
+        let one_of = |list: &str, value: &str| assert!(list.split(' ').any(|it| it == value), "{key:?}");
+        match (key.key().name(), &labels[..]) {
+            (metrics::DECISIONS, [("ending", ending)]) => {
+                one_of(ENDINGS, ending);
+                counted[0] += count;
+            }
+            (metrics::FIELDS, [("field", field), ("outcome", outcome)]) => {
+                one_of("for proto host port prefix", field);
+                one_of(OUTCOMES, outcome);
+            }
+            (metrics::REFUSALS, [("reason", reason)]) => {
+                one_of("no-fix incomplete no-host host-not-allowed not-https", reason);
+                counted[1] += count;
+            }
+            _ => panic!("{key:?}"),
+        }
+    }
+    counted
 }
 
 /// All of a head, to the byte: its header lines in order, and every extension.
@@ -1042,6 +1077,24 @@ proptest! {
         assert_eq!(to_the_byte(&parts), to_the_byte(&received));
         (0..times).for_each(|_| stack.fix(&mut parts));
         assert_eq!(seen(&parts), fixed);
+    }
+
+    /// T194: whatever is sent, counters have few names and labels, and count every decision once.
+    ///
+    /// Red when: the label of a refusal is its sentence, a host becomes a label, a decision is not counted.
+    #[test]
+    fn t194_labels_are_closed(pieces in judges_and_others(), trusted in trusted(), head in any_head()) {
+        let recorder = DebuggingRecorder::new();
+        with_local_recorder(&recorder, || {
+            let mut parts = head.parts();
+            stack(&pieces, &trusted).fix(&mut parts);
+            let inner = service_fn(|_: Request<()>| async { Ok::<_, ()>(Response::new(String::new())) });
+            let guard = Guard::new().reject_incomplete().allow_hosts(["good.example"]).unwrap().require_https();
+            let refused = u64::from(guard.refuses(&parts).is_some());
+            drop(guard.layer(inner).call(Request::from_parts(parts, ())));
+            let judges = pieces.iter().filter(|it| matches!(it, Piece::Proxy { .. } | Piece::Custom)).count();
+            assert_eq!(assert_closed(&recorder), [judges as u64, refused]);
+        });
     }
 
     /// What is published has passed its grammar, and no second answer is left.

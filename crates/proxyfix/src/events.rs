@@ -129,8 +129,10 @@ macro_rules! report {
     };
 }
 
-/// Reports what a fix decided, by itself.
+/// Reports, and counts, what a fix decided by itself.
 pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {
+    #[cfg(feature = "metrics")]
+    crate::metrics::decided(origin);
     let (peer, ending) = (origin.peer(), origin.ending());
     tracing::debug!(event = "fwd.decided", %peer, ending = ending.as_str());
     if !ending.is_from_trusted_peer() {
@@ -257,7 +259,7 @@ pub(crate) fn removed(origin: &Origin, newly: &Removed, own: &[HeaderName]) {
         );
     }
     let aliases = || newly.names().filter(|name| is_alias(name, own));
-    if aliases().next().is_some() {
+    if tracing::event_enabled!(tracing::Level::WARN) && aliases().next().is_some() {
         report!(
             if trusted, ALIAS_DROPPED, %peer, names = names(aliases()),
             "another spelling of a protected header is removed"
@@ -298,8 +300,10 @@ pub(crate) fn already_applied() {
     });
 }
 
-/// Reports what the guard refused.
+/// Reports, and counts, what the guard refused.
 pub(crate) fn guard_refused(origin: Option<&Origin>, status: StatusCode, reason: &'static str) {
+    #[cfg(feature = "metrics")]
+    crate::metrics::guard_refused(reason);
     report!(DEBUG GUARD_REFUSED, status = status.as_u16(), reason);
     if let (StatusCode::MISDIRECTED_REQUEST, Some(origin)) = (status, origin) {
         report!(

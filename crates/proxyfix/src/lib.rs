@@ -59,7 +59,9 @@
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
+//! | have client, server and scheme in the span of each request | [`span`](fn@span), [`record`] | `span.rs` |
 //! | know what is logged | [`events`] | `events.rs` |
+//! | count decisions and refusals | the module `metrics`, with the feature `metrics` | `metrics.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
 //! | limit the rate of each client | [`Origin::client_key`], [`ClientKey`] | the crate `proxyfix-policy` |
@@ -83,6 +85,8 @@ mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod original;
 mod proof;
 mod proxy_fix;
@@ -90,6 +94,7 @@ mod proxy_fix;
 mod reload;
 mod script_name_stripper;
 mod shadow;
+mod span;
 mod uri;
 
 pub use canonical::Canonical;
@@ -111,3 +116,4 @@ pub use proxyfix_policy::{
 pub use reload::{Reload, Reloadable, Watch};
 pub use script_name_stripper::ScriptNameStripper;
 pub use shadow::{Difference, Shadow};
+pub use span::{record, span};
