@@ -54,6 +54,8 @@
 //! | --- | --- | --- |
 //! | read `X-Forwarded-*` or `Forwarded` | [`ProxyFix`] | `proxy_fix.rs` |
 //! | read a header of your own, or of your CDN | [`CustomProxyFix`] | `custom_proxy_fix.rs` |
+//! | know what your CDN, balancer or platform writes | [`Preset`] | `presets.rs` |
+//! | read the networks that a provider publishes | [`Ranges`] | `ranges.rs` |
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
@@ -75,7 +77,9 @@ mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
+pub mod presets;
 mod proxy_fix;
+mod ranges;
 mod script_name_stripper;
 mod uri;
 
@@ -84,10 +88,12 @@ pub use fix::{Fix, FixLayer, Fixed, layer};
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
+pub use presets::Preset;
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, Ending, Error, Family, Field, Front, Hop, Host, IpNet, Mount, Origin, Outcome, Peer, Place,
     Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step, Topology, TrustedProxies, Verdict,
     Walk, Written,
 };
+pub use ranges::Ranges;
 pub use script_name_stripper::ScriptNameStripper;
