@@ -65,7 +65,7 @@
 //! | `heroku` | nothing | Try what the router does with two lines of X-Forwarded-For: in 2016 it was seen to append to the first and to pass on the second, which could name anyone. Dynos of a private space reach each other. |
 //! | `nginx` | proxy_set_header X-Real-IP $remote_addr; | Without that line nginx passes on the X-Real-IP that a client sent. A location with a proxy_set_header of its own inherits none. |
 
-use proxyfix_policy::{Error, Family, Field, Policy, PolicyBuilder, TrustedProxies};
+use proxyfix_policy::{Error, Family, Field, Hop, Policy, PolicyBuilder, Topology, TrustedProxies};
 
 /// A CDN, load balancer or platform whose habits are known.
 ///
@@ -243,7 +243,7 @@ impl Preset {
     ///
     /// | peers | |
     /// | --- | --- |
-    /// | a set | believed, where the [other demands](Facts::demands) hold: they are yours to prove |
+    /// | a set | believed, where the [other demands](Facts::demands) hold: the policy does not see them |
     /// | nobody | refused: the error says where the provider publishes its addresses |
     /// | every peer | refused, but for platforms that let nothing else in, and [their addresses are not published](Peers::NotPublished) |
     /// | a set that declares [hops](TrustedProxies::hops) | refused: the preset knows what is added |
@@ -261,16 +261,44 @@ impl Preset {
     /// assert!(policy.reads(Field::Proto));
     /// # Ok::<(), proxyfix::Error>(())
     /// ```
+    ///
+    /// Of a provider that adds [several entries](Facts::entries) it is the builder of a [`Topology`], whose
+    /// hop says what is read.
     pub fn builder(self, peers: TrustedProxies) -> Result<PolicyBuilder, Error> {
         let facts = self.facts();
+        if facts.entries > 1 {
+            return Ok(Policy::builder(Topology::new([self.hop(facts.name, peers)?])?));
+        }
         facts.check(&peers)?;
-        let [client, others @ ..] = facts.headers else { return Err(facts.refuse("it names no header")) };
-        let mut builder = Policy::builder(facts.reach(peers)?).family(facts.family(client)?);
-        if client.format == Format::Chain {
+        let builder = Policy::builder(peers.hops(1)?).family(facts.family());
+        if facts.family() == Family::XForwarded {
             return Ok(builder.fields(facts.fields()));
         }
-        builder = builder.fields([Field::For]);
-        Ok(others.iter().fold(builder, |builder, header| builder.single(header.field, header.name)))
+        let others = facts.headers.iter().filter(|header| header.field != Field::For);
+        Ok(others
+            .fold(builder.fields([Field::For]), |builder, header| builder.single(header.field, header.name)))
+    }
+
+    /// The provider as one hop of a [`Topology`], behind or before others.
+    ///
+    /// A hop whose header holds one address says who the client is and nothing else.
+    ///
+    /// ```
+    /// use proxyfix::{Hop, Policy, Preset, Ranges, Topology};
+    ///
+    /// let published = Ranges::from_text("173.245.48.0/20\n2400:cb00::/32\n")?.trusted()?;
+    /// let policy = Policy::new(Topology::new([
+    ///     Hop::new("nginx", "loopback".parse()?),
+    ///     Preset::Cloudflare.hop("cloudflare", published)?,
+    /// ])?);
+    /// # Ok::<(), proxyfix::Error>(())
+    /// ```
+    pub fn hop(self, name: &str, peers: TrustedProxies) -> Result<Hop, Error> {
+        let facts = self.facts();
+        facts.check(&peers)?;
+        let list = facts.family() == Family::XForwarded;
+        let fields = facts.fields().filter(|field| list || *field == Field::For);
+        Ok(Hop::new(name, peers).family(facts.family()).fields(fields).entries(facts.entries))
     }
 }
 
@@ -321,22 +349,14 @@ impl Facts {
         }
     }
 
-    /// The peers, with what they add to a chain.
-    fn reach(&self, peers: TrustedProxies) -> Result<TrustedProxies, Error> {
-        if self.entries > 1 {
-            return Err(self.refuse("no policy reads a hop that adds several entries"));
-        }
-        peers.hops(self.entries)
-    }
-
     /// The family in which the client is named.
-    fn family(&self, client: &Header) -> Result<Family, Error> {
-        match client.format {
-            Format::Address => Ok(Family::Single(client.name.to_owned())),
-            Format::Chain => Ok(Family::XForwarded),
-            Format::AddressAndPort | Format::Value => {
-                Err(self.refuse("no family reads its header, which always has a port"))
+    fn family(&self) -> Family {
+        match self.headers {
+            [Header { name, format: Format::Address, .. }, ..] => Family::Single((*name).to_owned()),
+            [Header { name, format: Format::AddressAndPort, .. }, ..] => {
+                Family::SingleWithPort((*name).to_owned())
             }
+            _ => Family::XForwarded,
         }
     }
 }
@@ -633,7 +653,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "no family reads an address that always has a port yet"]
     fn cloudfront_writes_ipv6_without_brackets() {
         for (value, client) in [
             ("203.0.113.9:46532", "203.0.113.9"),
@@ -669,7 +688,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "no policy reads two entries of one hop yet"]
     fn google_appends_the_client_and_itself() {
         let balancer = "198.51.100.80";
         for chain in [format!("203.0.113.9,{balancer}"), format!("6.6.6.6,203.0.113.9,{balancer}")] {
@@ -726,6 +744,36 @@ mod tests {
         }
         let error = "cloud-flare".parse::<Preset>().unwrap_err().to_string();
         assert!(error.starts_with("\"cloud-flare\" is not a preset: expected one of cloudflare, cloudfront"));
+    }
+
+    #[test]
+    fn a_preset_is_a_hop_among_others() {
+        let policy = Policy::new(
+            Topology::new([
+                Hop::new("nginx", "loopback".parse().unwrap()),
+                Preset::Cloudflare.hop("cloudflare", PEERS.parse().unwrap()).unwrap(),
+            ])
+            .unwrap(),
+        );
+        let fix = ProxyFix::new(policy);
+        for (chain, client) in [("192.0.2.7", "203.0.113.9"), ("198.51.100.66", "198.51.100.66")] {
+            let mut parts = Request::get("/")
+                .extension("127.0.0.1:1".parse::<Peer>().unwrap())
+                .header("x-forwarded-for", chain)
+                .header("cf-connecting-ip", "203.0.113.9")
+                .body(())
+                .unwrap()
+                .into_parts()
+                .0;
+            fix.fix(&mut parts);
+            let origin = parts.extensions.get::<Origin>().unwrap();
+            assert_eq!(origin.client(), Some(client.parse().unwrap()), "{chain}");
+        }
+        for preset in Preset::ALL {
+            let hop = preset.hop("it", PEERS.parse().unwrap()).unwrap();
+            assert!(Topology::new([hop]).is_ok(), "{preset:?}");
+            assert!(preset.hop("it", TrustedProxies::none()).is_err());
+        }
     }
 
     #[test]
