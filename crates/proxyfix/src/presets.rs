@@ -40,14 +40,14 @@
 //! | `cloudflare` | for from `CF-Connecting-IP`, set; proto from `X-Forwarded-Proto`, overwritten | 1 | peers, a secret | 2026-11-21: <https://developers.cloudflare.com/fundamentals/reference/http-headers/> |
 //! | `cloudfront` | for from `CloudFront-Viewer-Address` with a port, set; proto from `CloudFront-Forwarded-Proto`, set | 1 | peers, a secret | 2026-11-21: <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/adding-cloudfront-headers.html> <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/add-origin-custom-headers.html> |
 //! | `fastly` | for from `Fastly-Client-IP`, passed through | 1 | peers, a secret | 2026-11-21: <https://www.fastly.com/documentation/reference/http/http-headers/Fastly-Client-IP/> <https://www.fastly.com/documentation/reference/http/http-headers/X-Forwarded-For/> |
-//! | `akamai` | for from `True-Client-IP`, overwritten | 1 | peers, a secret | 2026-11-21: <https://techdocs.akamai.com/terraform/docs/origin> <https://techdocs.akamai.com/property-mgr/reference/latest-site-shield> |
+//! | `akamai` | for from `True-Client-IP`, overwritten | 1 | peers, a secret | quoted by others: <https://techdocs.akamai.com/terraform/docs/origin> <https://techdocs.akamai.com/property-mgr/reference/latest-site-shield> |
 //! | `azure-front-door` | for from `X-Azure-SocketIP`, set; proto from `X-Forwarded-Proto`, overwritten; host from `X-Forwarded-Host`, overwritten | 1 | peers, X-Azure-FDID | 2026-11-21: <https://learn.microsoft.com/en-us/azure/frontdoor/front-door-http-headers-protocol> <https://learn.microsoft.com/en-us/azure/frontdoor/origin-security> |
 //! | `azure-application-gateway` | for from `X-Forwarded-For`, appended; proto from `X-Forwarded-Proto`, set | 1 | peers | 2026-11-21: <https://learn.microsoft.com/en-us/azure/application-gateway/how-application-gateway-works> <https://learn.microsoft.com/en-us/azure/application-gateway/rewrite-http-headers-url> |
 //! | `aws-alb` | for from `X-Forwarded-For`, appended; proto from `X-Forwarded-Proto`, set | 1 | peers | 2026-11-21: <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html> |
 //! | `google-load-balancer` | for from `X-Forwarded-For`, appended | 2 | peers | quoted by others: <https://docs.cloud.google.com/load-balancing/docs/https> <https://cloud.google.com/load-balancing/docs/firewall-rules> |
 //! | `fly` | for from `Fly-Client-IP`, set | 1 | peers | 2026-11-21: <https://fly.io/docs/networking/request-headers/> <https://fly.io/docs/networking/services/> |
 //! | `heroku` | for from `X-Forwarded-For`, appended; proto from `X-Forwarded-Proto`, set | 1 | peers | 2026-11-21: <https://devcenter.heroku.com/articles/http-routing> |
-//! | `nginx` | for from `X-Real-IP`, passed through | 1 | peers | 2026-11-21: <https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header> |
+//! | `nginx` | for from `X-Real-IP`, passed through | 1 | peers | quoted by others: <https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header> |
 //!
 //! # What has to be set, and what to know
 //!
@@ -441,7 +441,7 @@ const AKAMAI: Facts = Facts {
         "https://techdocs.akamai.com/terraform/docs/origin",
         "https://techdocs.akamai.com/property-mgr/reference/latest-site-shield",
     ],
-    checked: Some("2026-11-21"),
+    checked: None,
 };
 
 const AZURE_FRONT_DOOR: Facts = Facts {
@@ -568,7 +568,7 @@ const NGINX: Facts = Facts {
     caveat: "Without that line nginx passes on the X-Real-IP that a client sent. A location with a \
              proxy_set_header of its own inherits none.",
     documentation: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header"],
-    checked: Some("2026-11-21"),
+    checked: None,
 };
 
 #[cfg(test)]
