@@ -54,6 +54,8 @@
 //! | --- | --- | --- |
 //! | read `X-Forwarded-*` or `Forwarded` | [`ProxyFix`] | `proxy_fix.rs` |
 //! | read a header of your own, or of your CDN | [`CustomProxyFix`] | `custom_proxy_fix.rs` |
+//! | know what your CDN, balancer or platform writes | [`Preset`] | `presets.rs` |
+//! | read the networks that a provider publishes | [`Ranges`] | `ranges.rs` |
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
@@ -88,8 +90,10 @@ mod lighttpd_cgi_root_fix;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod original;
+pub mod presets;
 mod proof;
 mod proxy_fix;
+mod ranges;
 #[cfg(feature = "reload")]
 mod reload;
 mod script_name_stripper;
@@ -104,6 +108,7 @@ pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
 pub use original::{KeepOriginal, Original, restore};
+pub use presets::Preset;
 pub use proof::Proof;
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
@@ -111,6 +116,7 @@ pub use proxyfix_policy::{
     Mount, Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
     Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded,
 };
+pub use ranges::Ranges;
 #[cfg(feature = "reload")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reload")))]
 pub use reload::{Reload, Reloadable, Watch};
