@@ -614,7 +614,7 @@ impl Obfuscated {
     }
 
     /// The identifier, underscore included.
-    pub const fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -771,18 +771,22 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// What is wrong with a text that should be a parameter.
+/// A text that should begin with a parameter, and what is wrong with it.
 struct Fault<'a> {
-    name: &'a [u8],
-    what: &'static str,
     text: &'a [u8],
     reason: &'static str,
 }
 
 impl Fault<'_> {
     fn into_error(self) -> Error {
-        let error = Error::value(self.what, self.text, self.reason);
-        if self.name.is_empty() { error } else { error.within(parameter(self.name)) }
+        let until_semicolon = |text: &[u8]| text.iter().position(|byte| *byte == b';').unwrap_or(text.len());
+        match split_token(self.text) {
+            (name @ [_, ..], [b'=', value @ ..]) => {
+                let end = if value.starts_with(b"\"") { value.len() } else { until_semicolon(value) };
+                Error::value("a value", &value[..end], self.reason).within(parameter(name))
+            }
+            _ => Error::value("a parameter", &self.text[..until_semicolon(self.text)], self.reason),
+        }
     }
 }
 
@@ -790,39 +794,32 @@ const CONTROL: &str = "control characters are not allowed, not even in quotes";
 
 /// Name, value and what follows them: nothing or a semicolon.
 fn read_pair(text: &[u8]) -> Result<(&[u8], Value<'_>, &[u8]), Fault<'_>> {
-    let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
-    let (name, after) = text.split_at(end);
-    let pair = || text.split(|byte| *byte == b';').next().unwrap_or(text);
-    let [b'=', after @ ..] = after else {
-        let reason = "expected a name, \"=\" and a value, without white space between them";
-        return Err(Fault { name: b"", what: "a parameter", text: pair(), reason });
+    let fault = |reason| Fault { text, reason };
+    let (name, [b'=', after @ ..]) = split_token(text) else {
+        return Err(fault("expected a name, \"=\" and a value, without white space between them"));
     };
     if name.is_empty() {
-        let reason = "the name before the \"=\" is missing";
-        return Err(Fault { name, what: "a parameter", text: pair(), reason });
+        return Err(fault("the name before the \"=\" is missing"));
     }
-    let fault = |text, reason| Err(Fault { name, what: "a value", text, reason });
-    let unquoted = || after.split(|byte| *byte == b';').next().unwrap_or(after);
     let (value, rest) = match after {
-        [b'"', quoted @ ..] => match closing_quote(quoted) {
-            Ok(end) => (Value(&quoted[..end]), trim_start(&quoted[end + 1..])),
-            Err(reason) => return fault(after, reason),
-        },
-        [] | [b';', ..] => return fault(b"", "it is missing; an empty one is written \"\""),
-        [b' ' | b'\t', ..] => return fault(unquoted(), "no white space may follow the \"=\""),
-        _ => {
-            let end = after.iter().position(|byte| !is_token(*byte)).unwrap_or(after.len());
-            (Value(&after[..end]), trim_start(&after[end..]))
+        [b'"', quoted @ ..] => {
+            let end = closing_quote(quoted).map_err(fault)?;
+            (&quoted[..end], &quoted[end + 1..])
         }
+        [] | [b';', ..] => return Err(fault("it is missing; an empty one is written \"\"")),
+        [b' ' | b'\t', ..] => return Err(fault("no white space may follow the \"=\"")),
+        _ => split_token(after),
     };
-    match (rest, after) {
-        ([] | [b';', ..], _) => Ok((name, value, rest)),
-        (_, [b'"', ..]) => fault(after, "only \";\" may follow the closing quote"),
-        _ => fault(
-            unquoted(),
-            "what is not made of letters, digits and !#$%&'*+-.^_`|~ has to be in double quotes",
-        ),
+    match (trim_start(rest), after) {
+        (rest @ ([] | [b';', ..]), _) => Ok((name, Value(value), rest)),
+        (_, [b'"', ..]) => Err(fault("only \";\" may follow the closing quote")),
+        _ => Err(fault("what is not made of letters, digits and !#$%&'*+-.^_`|~ has to be in double quotes")),
     }
+}
+
+/// The token at the beginning, which may be empty, and what follows it.
+fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len()))
 }
 
 /// Where the quoted string ends whose opening quote stands before `text`.
@@ -842,7 +839,8 @@ fn closing_quote(text: &[u8]) -> Result<usize, &'static str> {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
 
 /// What a quoted string may hold, some of it behind a backslash (RFC 9110 section 5.6.4).
@@ -977,6 +975,7 @@ mod tests {
     #[test]
     fn t58_no_white_space_around_the_equals_sign() {
         assert_malformed(&[b"for = 203.0.113.9", b"for= 203.0.113.9", b"for =203.0.113.9"]);
+        assert_malformed(&[b"for=203.0.113.9;x= ;y=1", b"for=203.0.113.9;x=\t", b"x= 1;for=203.0.113.9"]);
         assert_for("proto=https ;\tfor=203.0.113.9 ", "203.0.113.9");
     }
 
@@ -1075,8 +1074,23 @@ mod tests {
             b"for=203.0.113.9;x y",
             b"for=203.0.113.9 x",
             b"for=203.0.113.9;x=\"\"y",
+            b"for=203.0.113.9 x=1",
+            b"for=203.0.113.9;x=\"\"y=1",
         ]);
         assert_eq!(decided(b"proto=https;host=good.example"), Hop::Silent);
+    }
+
+    #[test]
+    fn only_tokens_stand_without_quotes() {
+        for byte in 0..=255 {
+            let (name, value) = ([b"a", &[byte][..], b"=1"].concat(), [b"a=b", &[byte][..], b"c"].concat());
+            let token = byte > b' ' && byte < 0x7f && !b"\"(),/:;<=>?@[\\]{}".contains(&byte);
+            assert_eq!(Element::from_bytes(&name).is_ok(), token, "{}", name.escape_ascii());
+            assert_eq!(Element::from_bytes(&value).is_ok(), token, "{}", value.escape_ascii());
+            let quoted = [b"a=\"", &[b'\\', byte][..], b"\""].concat();
+            let quotable = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+            assert_eq!(Element::from_bytes(&quoted).is_ok(), quotable, "{}", quoted.escape_ascii());
+        }
     }
 
     #[test]
@@ -1157,6 +1171,14 @@ mod tests {
             "element 2 of Forwarded: parameter X: \"2\" is not allowed: the parameter stands in the element twice",
         );
         assert_refused(
+            "for= _a;by=_b",
+            "element 1 of Forwarded: parameter for: \" _a\" is not a value: no white space may follow the \"=\"",
+        );
+        assert_refused(
+            r#"x="1"2"#,
+            r#"element 1 of Forwarded: parameter x: "\"1\"2" is not a value: only ";" may follow the closing quote"#,
+        );
+        assert_refused(
             r#"for="_a, for=_b"#,
             r#"element 1 of Forwarded: parameter for: "\"_a" is not a value: the closing quote is missing"#,
         );
@@ -1177,7 +1199,7 @@ mod tests {
     fn from_the_right_an_element_of_more_than_512_bytes_is_the_end() {
         let element = format!("for=_a;x={}", "y".repeat(LONGEST_ELEMENT - 9));
         let line = format!("for=_c,{element}y,{element},for=_b");
-        let read: Vec<_> = nearest_first([line.as_bytes()]).collect();
+        let read: Vec<_> = nearest_first([line.as_bytes()]).take(9).collect();
         assert!(matches!(&read[..], [Ok(_), Ok(_), Err(_)]), "{read:?}");
         assert_eq!(
             read[2].as_ref().unwrap_err().to_string(),
@@ -1259,7 +1281,7 @@ mod tests {
                 &[
                     "for=", "by=", "host=", "proto=", "FOR=", "x=", "X=", ";", ",", ", ", " ", "\"", "\\", "=",
                     "203.0.113.9", "\"[2001:db8::9]:80\"", "_a", "unknown", "\"", "https", "wss", "a.example",
-                    "\"a.example:80\"", "\"1.2.3.4:80\"", "for=1.2.3.4", "for=1.2.3.4;", "for=_a,",
+                    "\"a.example:80\"", "\"1.2.3.4:80\"", "for=1.2.3.4", "x=1;", ";X=2", "host=a;", ";Host=b", "for=1.2.3.4;", "for=_a,",
                     "proto=http", "x=\"a,b;\\\"\"", "a b", "\"\\1.2.3.4\"", "\t",
                 ][..]
             )
