@@ -1,13 +1,14 @@
 //! The project's own tasks, run as `cargo xtask <task>`.
 
 use std::env::{self, consts::EXE_SUFFIX};
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
+
+mod fuzz;
 
 use serde_json::{Value, json};
 
@@ -20,6 +21,9 @@ Usage: cargo xtask <task>
 Tasks:
   test   install the servers that the tests need, where they are missing, then
          run every check that CI runs, and stop at the first that fails
+  fuzz [--seconds <N>] [<target>...]
+         build the fuzz targets, which takes a C++ compiler, and run each, or
+         those named, for N seconds (60 by default); fuzz/README.md says more
   help   print this text";
 
 /// The root of the workspace.
@@ -82,14 +86,16 @@ apt-get install "$@""#;
 type Result<T = ()> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
-    let task: Vec<_> = env::args_os().skip(1).collect();
-    let outcome = match task.join(OsStr::new(" ")).to_string_lossy().as_ref() {
-        "test" => test(),
-        "" | "help" | "-h" | "--help" => {
+    let words: Vec<_> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["test"] => test(),
+        [] | ["help" | "-h" | "--help"] | ["fuzz", "-h" | "--help"] => {
             println!("{HELP}");
             Ok(())
         }
-        unknown => Err(format!("there is no task `{unknown}`: `cargo xtask help` lists the tasks")),
+        ["fuzz", ref options @ ..] => fuzz::fuzz(options),
+        _ => Err(format!("there is no task `{}`: `cargo xtask help` lists the tasks", words.join(" "))),
     };
     if let Err(message) = &outcome {
         eprintln!("\nxtask: error: {message}");
@@ -190,6 +196,20 @@ fn checks(metadata: &Value) -> Vec<Check> {
     checks.extend(published.into_iter().flat_map(feature_checks));
     checks.extend([
         (
+            "fuzz format",
+            "cargo fmt --manifest-path fuzz/Cargo.toml --check".to_owned(),
+            "run `cargo fmt --manifest-path fuzz/Cargo.toml`",
+        ),
+        (
+            // Without libFuzzer, which is C++, the targets are not run.
+            "fuzz lints",
+            "cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --no-default-features \
+             --all-targets --locked -- -D warnings"
+                .to_owned(),
+            "mend what clippy names above; if it is the lock file, run `cargo update --workspace \
+             --manifest-path fuzz/Cargo.toml`",
+        ),
+        (
             "tests",
             // A test that needs a server then fails without it, not skips.
             format!("PROXYFIX_REQUIRE_SERVERS=1 cargo test {all}"),
@@ -242,9 +262,11 @@ fn metadata() -> Result<Value> {
 /// Runs the command `words`, which may begin with environment variables, with a
 /// heading before it and the time that it took after it.
 fn run(title: &str, words: &[&str], cure: &str) -> Result {
-    let quoted = |word: &&str| match *word {
-        plain if !plain.contains([' ', '\n']) => plain.to_owned(),
-        other => format!("'{}'", other.replace('\'', r"'\''")),
+    let spaced = |text: &str| text.contains([' ', '\n']);
+    let quoted = |word: &&str| match (*word, word.split_once('=')) {
+        (plain, _) if !spaced(plain) => plain.to_owned(),
+        (_, Some((name, value))) if !spaced(name) => format!("{name}='{value}'"),
+        (other, _) => format!("'{}'", other.replace('\'', r"'\''")),
     };
     let line: Vec<_> = words.iter().map(quoted).collect();
     let line = line.join(" ");
