@@ -308,9 +308,10 @@ fn explain(text: &str) -> String {
         return "entries are separated by commas".to_owned();
     }
     if text.contains('%') {
-        return "a zone (%…) has no meaning in a trusted set; leave it out".to_owned();
+        return "a zone (%...) has no meaning in a trusted set; leave it out".to_owned();
     }
-    if let Some(meant) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|it| it.0) {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    if let Some(meant) = bracketed.and_then(|it| it.0.parse::<IpAddr>().ok()) {
         return format!("trust is by address, without brackets or port; did you mean \"{meant}\"?");
     }
     if let Ok(address) = text.parse::<core::net::SocketAddr>() {
@@ -363,8 +364,9 @@ fn explain_ipv4(address: &str, length: Option<&str>) -> String {
         })
         .collect();
     let plain = plain.join(".");
-    if octets.len() == 4 && plain != address && plain.parse::<IpAddr>().is_ok() {
-        let meant = length.map_or_else(|| plain.clone(), |length| format!("{plain}/{length}"));
+    let meant = length.map_or_else(|| plain.clone(), |length| format!("{plain}/{length}"));
+    let is_read = meant.parse::<IpAddr>().is_ok() || meant.parse::<IpNet>().is_ok();
+    if octets.len() == 4 && !octets.contains(&"") && plain != address && is_read {
         return format!("leading zeros are not read, some would mean octal; did you mean \"{meant}\"?");
     }
     "an IPv4 address has four numbers from 0 to 255".to_owned()
@@ -419,6 +421,7 @@ mod tests {
         assert_refused("010.0.0.0/8", "did you mean \"10.0.0.0/8\"?");
         assert_refused("loopback,", "entry 2 of the trusted set, \"\": it is empty");
         assert_refused("::ffff:10.0.0.1/104", "did you mean \"10.0.0.0/8\"");
+        assert_refused("10.0..0/8", "0 to 255");
         assert_refused("10.0.0.1:80", "did you mean \"10.0.0.1\"?");
         assert_refused("[::1]:80", "did you mean \"::1\"?");
         assert_refused("[::1]", "did you mean \"::1\"?");
