@@ -48,6 +48,21 @@ fn t03_t04_t11_risky_configurations_are_reported_as_they_are_built() {
 }
 
 #[test]
+fn t44_t69_each_finding_is_one_event() {
+    let built = logged(|| {
+        drop(ProxyFix::builder("link-local, 0.0.0.0".parse::<TrustedProxies>().unwrap()).host().build());
+    });
+    let names: Vec<&str> = built.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(
+        names,
+        ["config.link_local_trust", "config.nobodys_address", "config.host_unrestricted"],
+        "{built}"
+    );
+    assert!(built.lines().all(|line| line.contains("WARN")), "{built}");
+    assert!(built.contains("Guard::allow_hosts"), "{built}");
+}
+
+#[test]
 fn t06_the_first_request_without_a_peer_reports_an_error_and_no_other_does() {
     let fix = ProxyFix::new("loopback".parse::<TrustedProxies>().unwrap());
 

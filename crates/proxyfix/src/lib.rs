@@ -90,6 +90,6 @@ pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Hop, Host, IpNet, KeyWidths, Mount,
     Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step,
-    Topology, TrustedProxies, Verdict, Walk, Written, forwarded,
+    Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
 };
 pub use script_name_stripper::ScriptNameStripper;
