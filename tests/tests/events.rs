@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use http::Request;
 use http::request::Parts;
-use proxyfix::{Fix, Peer, ProxyFix, TrustedProxies};
+use proxyfix::{Fix, Peer, ProxyFix, Sentinels, TrustedProxies};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -77,4 +77,22 @@ fn t06_the_first_request_without_a_peer_reports_an_error_and_no_other_does() {
     });
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains("ERROR") && text.contains("into_make_service_with_connect_info"), "{text}");
+}
+
+#[test]
+fn sentinels_report_a_proxy_that_was_forgotten_once() {
+    let fix = ProxyFix::new("10.0.0.2".parse::<TrustedProxies>().unwrap());
+    let sentinels = Sentinels::new(fix.policy());
+    let stack = (fix, sentinels);
+    let text = logged(|| {
+        for _ in 0..1_000 {
+            let mut parts = head();
+            parts.extensions.insert("127.0.0.1:40000".parse::<Peer>().unwrap());
+            stack.fix(&mut parts);
+        }
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for said in ["WARN", "event=\"sentinel.unlisted_proxy\"", "127.0.0.1", "add it to the trusted set"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
 }

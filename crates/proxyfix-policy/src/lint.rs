@@ -531,6 +531,9 @@ mod tests {
             policy(Policy::builder(TrustedProxies::none()).proof(Proof::Instead)),
             policy(Policy::builder(any()).proof(Proof::Besides)),
             policy(Policy::builder(set("10.0.0.0/8").hops(1).unwrap()).proof(Proof::Besides)),
+            Policy::new(set("127.0.0.1").hops(2).unwrap()),
+            Policy::new(set("unix, 10.0.0.1").hops(2).unwrap()),
+            hops([hop("nginx", "unix"), hop("balancer", "10.0.1.0/24")]),
             hops([hop("nginx", "loopback, unix"), hop("balancer", "10.0.1.0/24")]),
             hops([hop("varnish", "loopback"), hop("nginx", "127.0.0.1"), hop("balancer", "10.0.1.0/24")]),
             hops([hop("balancer", "10.0.1.0/24"), hop("cdn", "10.0.2.0/24").fields([Field::Proto])]),
@@ -610,7 +613,7 @@ mod tests {
 
     #[test]
     fn entries_that_do_nothing_are_named() {
-        for text in ["0.0.0.0", "::", "10.0.0.1, 0.0.0.0", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+        for text in ["0.0.0.0", "::", "10.0.0.1, 0.0.0.0", "224.0.0.1", "240.0.0.0/4", "ff02::1"] {
             assert_set(text, "nobodys-address", &["nobody's address", "least of all everyone"]);
         }
         assert_set(

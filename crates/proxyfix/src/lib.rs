@@ -57,6 +57,8 @@
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
+//! | be told what a policy permits and should not | [`Policy::lint`], the module [`lint`] | the crate `proxyfix-policy` |
+//! | be told when the policy and the proxies do not fit | [`Sentinels`] | `sentinels.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
@@ -79,6 +81,7 @@ mod headers;
 mod lighttpd_cgi_root_fix;
 mod proxy_fix;
 mod script_name_stripper;
+mod sentinels;
 mod uri;
 
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
@@ -93,3 +96,4 @@ pub use proxyfix_policy::{
     Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
 };
 pub use script_name_stripper::ScriptNameStripper;
+pub use sentinels::{Sentinels, Unlisted, Warning};
