@@ -154,6 +154,8 @@ fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, joins: impl Fn(T, T) -> bool) -
 mod tests {
     use alloc::string::ToString;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -229,5 +231,32 @@ mod tests {
         let halves: NetworkSet =
             ["0.0.0.0/1", "128.0.0.0/1"].iter().map(|net| net.parse::<IpNet>().unwrap()).collect();
         assert!(halves.covers_a_family());
+    }
+
+    fn networks() -> impl Strategy<Value = Vec<IpNet>> {
+        let v4 =
+            (any::<u32>(), 0..=32_u8).prop_map(|(ip, bits)| IpNet::new(Ipv4Addr::from_bits(ip).into(), bits));
+        let v6 = (any::<u128>(), 0..=128_u8)
+            .prop_map(|(ip, bits)| IpNet::new(Ipv6Addr::from_bits(ip).into(), bits));
+        prop::collection::vec(prop_oneof![v4, v6].prop_map(|network| network.unwrap().trunc()), 0..12)
+    }
+
+    proptest! {
+        /// The fewest networks are the same set; nothing of what is measured is beyond the numbers.
+        #[test]
+        fn a_set_is_its_networks(a in networks(), b in networks()) {
+            let (a, b) = (NetworkSet::from_iter(a), NetworkSet::from_iter(b));
+            prop_assert_eq!(&a.networks().collect::<NetworkSet>(), &a);
+            let shared = a.shared(&b);
+            for network in a.networks().chain(b.networks()) {
+                for ip in [network.network(), network.broadcast()] {
+                    prop_assert_eq!(shared.contains(ip), a.contains(ip) && b.contains(ip));
+                }
+            }
+            prop_assert_eq!(&shared.networks().collect::<NetworkSet>(), &shared);
+            prop_assert!(a.wide().iter().all(|network| a.contains(network.network())));
+            prop_assert!(shared.size() <= a.size());
+            prop_assert!(shared.mostly().is_none() || a.mostly().is_some());
+        }
     }
 }

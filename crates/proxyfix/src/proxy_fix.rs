@@ -86,7 +86,7 @@ struct Inner {
 }
 
 impl ProxyFix {
-    /// Reads what `policy` reads; of [`TrustedProxies`], `X-Forwarded-For` and `X-Forwarded-Proto`.
+    /// Reads what `policy` reads; of [`TrustedProxies`](crate::TrustedProxies), `X-Forwarded-For` and `X-Forwarded-Proto`.
     pub fn new(policy: impl Into<Policy>) -> Self {
         let policy = policy.into();
         let own = policy.single_headers().filter_map(|name| own_header(name).ok()).collect();

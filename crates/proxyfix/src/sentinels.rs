@@ -322,7 +322,7 @@ impl Seen<'_> {
 
 /// As many entries as a line seems to have.
 fn entries(line: &[u8]) -> usize {
-    line.iter().filter(|byte| **byte == b',').count() + 1
+    line.split(|byte| *byte == b',').count()
 }
 
 fn is_private(ip: IpAddr) -> bool {
@@ -707,7 +707,8 @@ mod tests {
     fn without_chain(policy: Policy, headers: &[(&str, &str)], path: &str) -> String {
         let mut service = Service::new(policy);
         let warnings = (0..WINDOW).filter_map(|_| service.request("10.0.0.2", headers, path));
-        warnings.map(|warning| format!("{} {warning}", warning.name())).collect()
+        let warnings: Vec<String> = warnings.map(|it| format!("{} {it}", it.name())).collect();
+        warnings.concat()
     }
 
     #[test]
@@ -724,6 +725,8 @@ mod tests {
              x-real-ip instead, so that its client is unknown; read x-real-ip, or let the proxy set \
              x-forwarded-for"
         );
+        // A chain of nothing but commas is none.
+        assert!(without_chain(flat(), &[("x-forwarded-for", ", ,")], "/{}").contains("let the proxy set it"));
         let forwarded = Policy::builder(set("10.0.0.2")).family(Family::Forwarded).build().unwrap();
         assert!(
             without_chain(forwarded, &[("x-forwarded-for", "{}")], "/")
@@ -752,6 +755,15 @@ mod tests {
             }
             assert_eq!(service.request("10.0.0.2", &[("x-forwarded-for", "{}")], "/users/{}"), None);
         }
+        // Nor do they hide what the traffic shows.
+        let mut service = Service::trusting("10.0.0.2");
+        let mut warnings = Vec::new();
+        for _ in 0..WINDOW {
+            assert_eq!(service.request("10.0.5.5", &[], "/ready"), None);
+            assert_eq!(service.request("10.0.0.2", &[], "/live"), None);
+            warnings.extend(service.chains(1, "10.0.9.9", "{}"));
+        }
+        assert_eq!(warnings.len(), 1);
     }
 
     #[test]
@@ -797,9 +809,11 @@ mod tests {
     fn a_warning_is_said_once_an_hour() {
         let mut service = Service::new(hops("10.0.0.0/24", 2));
         assert_eq!(service.chains(10 * WINDOW, "10.0.0.2", "{}").len(), 1);
-        service.now += Sentinels::SILENCE - Duration::from_secs(1);
+        let said = service.now;
+        service.now = said + Duration::from_secs(59 * 60);
+        service.sentinels.watch(&hops("10.0.0.0/24", 2));
         assert_eq!(service.chains(WINDOW, "10.0.0.2", "{}"), []);
-        service.now += Duration::from_secs(1);
+        service.now = said + Sentinels::SILENCE;
         assert_eq!(service.chains(10 * WINDOW, "10.0.0.2", "{}").len(), 1);
         // Another kind has an hour of its own.
         assert_eq!(service.chains(WINDOW, "10.0.0.2", "{}, 10.0.9.9").len(), 1);
