@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
+use proxyfix_policy::lint::Severity;
 use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
     Scheme,
@@ -208,22 +209,16 @@ macro_rules! options {
 }
 pub(crate) use options;
 
-/// Says at construction what is permitted and risky (once a construction, never a request).
+/// Says at construction what is permitted and probably not wanted: one event for each finding, named
+/// after it, `config.wide_trust` after `wide-trust`.
 pub(crate) fn report_risks(policy: &Policy) {
-    let trusted = policy.trusted();
-    if trusted.trusts_every_peer() {
-        tracing::warn!(
-            event = "config.trust_any",
-            "every peer is trusted: whoever can connect can claim to be anybody"
-        );
-    } else if trusted.trusts_nobody() {
-        tracing::info!(event = "config.no_trust", "nobody is trusted: forwarding headers have no effect");
-    } else if trusted.is_wide() {
-        tracing::warn!(
-            event = "config.wide_trust",
-            "a trusted network is wider than /16 (IPv6: /48): whatever runs there may name any client; list \
-             the addresses of the proxies"
-        );
+    for finding in policy.lint() {
+        let name = format!("config.{}", finding.code()).replace('-', "_");
+        if finding.severity() == Severity::Note {
+            tracing::info!(event = name, "{finding}");
+        } else {
+            tracing::warn!(event = name, "{finding}");
+        }
     }
 }
 
