@@ -488,7 +488,7 @@ async fn t15_readers_with_a_trusted_set_of_their_own() {
         ["good.example",      "good.example", "good.example"],
         ["evil.example",      "good.example", "good.example"],
         ["balancer.internal", "good.example", "good.example"],
-        ["good.example",      REFUSED, "good.example"],
+        ["good.example",      REFUSED, REFUSED],
         ["good.example",      "good.example", "good.example"],
     ]).await;
 }
