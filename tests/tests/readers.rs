@@ -11,9 +11,7 @@
 //! To add a column, add a variant to [`Column`], say in [`Column::answer`] how a request reaches the
 //! router, and give each row one more answer. To add a reader, add a table.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,11 +23,13 @@ use axum::routing::get;
 use axum_client_ip::ClientIpSource;
 use proxyfix::{Canonical, IpNet, ProxyFix, ProxyFixBuilder, TrustedProxies};
 use proxyfix_axum::wrap;
+use proxyfix_tests::log::logged_during;
 use tower::ServiceExt;
 use tower_governor::GovernorLayer;
 use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::{KeyExtractor, PeerIpKeyExtractor, SmartIpKeyExtractor};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, TraceLayer};
+use tracing::Level;
 
 // The requests.
 
@@ -551,20 +551,6 @@ async fn t114_aliases_are_gone_before_they_become_variables() {
     ]).await;
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The span of `tower-http` holds the target and, on demand, every header.
 #[tokio::test]
 async fn t15_t114_the_trace_layer_of_tower_http_logs_no_forgery() {
@@ -574,20 +560,9 @@ async fn t15_t114_the_trace_layer_of_tower_http_logs_no_forgery() {
     let application = Router::new().route("/", get(|| async { "" })).layer(trace);
     for ask in ASKS {
         for column in COLUMNS {
-            let log = Log::default();
-            let writer = log.clone();
-            let collector = tracing_subscriber::fmt()
-                .with_max_level(tracing::Level::DEBUG)
-                .with_writer(move || writer.clone())
-                .with_ansi(false)
-                .finish();
-            let guard = tracing::subscriber::set_default(collector);
             let mut request = ask.request();
             *request.uri_mut() = format!("http://{}/", ask.headers[0].1).parse().unwrap();
-            column.answer(application.clone(), request).await;
-            drop(guard);
-
-            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let text = logged_during(Level::DEBUG, column.answer(application.clone(), request)).await;
             let text = text.lines().find(|line| line.contains("started processing request")).unwrap();
             let forgeries = ["127.0.0.1", "evil.example", "ftp", "\"forwarded\"", "\"x_", "\"x-real-ip\""];
             let forged = forgeries.iter().any(|forgery| text.contains(forgery));
