@@ -9,8 +9,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use proxyfix::{
-    Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies, events,
-    lint,
+    Field, Fix, Guard, Hop, Peer, Proof, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies,
+    events, lint,
 };
 use proxyfix_axum::Rejection;
 use proxyfix_tests::log::logged_at;
@@ -115,6 +115,7 @@ fn every_kind_of_request(times: usize) {
     let trusted = || "10.0.0.0/16".parse::<TrustedProxies>().unwrap();
     let fix = ProxyFix::builder(trusted()).fields(Field::ALL).build().unwrap();
     let counted = ProxyFix::builder(trusted()).x_host(2).build().unwrap();
+    let unproven = ProxyFix::builder(trusted()).and_proof(Proof::from_fn(|_, _| false)).build().unwrap();
     let hop = Hop::new("nginx", trusted()).fields([Field::For]);
     let far = Hop::new("balancer", "192.0.2.1".parse().unwrap());
     let named = ProxyFix::builder(Topology::new([hop, far]).unwrap());
@@ -140,6 +141,7 @@ fn every_kind_of_request(times: usize) {
         proxied(&[("x_forwarded_for", b"127.0.0.1")]);
         proxied(&[CHAIN, ("forwarded", b"for=203.0.113.9")]);
         named.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-proto", b"https")]));
+        unproven.fix(&mut of("10.0.0.2", &[CHAIN]));
         fix.fix(&mut of("203.0.113.9", &[CHAIN]));
         counted.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-host", b"a.example, b.example")]));
         let chain: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.9, 10.0.0.7");

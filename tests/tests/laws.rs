@@ -159,7 +159,7 @@ fn forwarded_line() -> impl Strategy<Value = Line> + Clone {
 
 /// A protected header, often under another spelling.
 fn alias_line() -> impl Strategy<Value = Line> + Clone {
-    let alias = (select(PROTECTED_HEADERS.as_slice()), select(&["-", "_", ".", "~"][..]));
+    let alias = (select(PROTECTED_HEADERS), select(&["-", "_", ".", "~"][..]));
     let name = prop_oneof![
         1 => select(&["x-real-ip", "client-ip", "cf-connecting-ip"][..]).prop_map(str::to_owned),
         2 => alias.prop_map(|(name, hyphen)| name.replace('-', hyphen)),
