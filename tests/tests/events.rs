@@ -8,7 +8,9 @@ use axum::response::IntoResponse;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
-use proxyfix::{Field, Fix, Guard, Peer, ProxyFix, TrustedProxies, events};
+use proxyfix::{
+    Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Shadow, Topology, TrustedProxies, events,
+};
 use proxyfix_axum::Rejection;
 use proxyfix_tests::log::logged_at;
 use tower::{Layer, Service, service_fn};
@@ -41,6 +43,17 @@ fn a_wiring_error_of_axum_is_reported_once() {
     assert!(logged(|| drop(Rejection::NoPeer.into_response())).contains("with_connect_info"));
 }
 
+#[test]
+fn replacements_are_reported_taken_or_refused() {
+    let (_, reload) = Reloadable::new(ProxyFix::new("10.0.0.2".parse::<TrustedProxies>().unwrap()));
+    let text = logged(|| {
+        reload.replace(&TrustedProxies::none()).unwrap_err();
+        reload.replace(&"10.0.0.4".parse().unwrap()).unwrap();
+    });
+    assert!(text.contains("reload.refused") && text.contains("is empty"), "{text}");
+    assert!(text.contains("reload.replaced") && text.contains("generation=1"), "{text}");
+}
+
 /// The samplers and what is said once are the process's: everything that is reported of requests is
 /// asked for in this one test, in order.
 #[test]
@@ -60,7 +73,8 @@ fn t191_t192_t193_every_event_is_reported_once_and_shows_no_secret() {
     assert_eq!(text.matches("fwd.no_peer").count(), 1, "{text}");
 
     let first = logged_at(Level::TRACE, || every_kind_of_request(1));
-    for name in events::NAMES.iter().filter(|name| !name.starts_with("config.") && **name != "fwd.no_peer") {
+    let of_a_request = |name: &&&str| !name.starts_with("config.") && !name.starts_with("reload.");
+    for name in events::NAMES.iter().filter(of_a_request).filter(|name| **name != "fwd.no_peer") {
         assert!(first.contains(&format!("event=\"{name}\"")), "{name} is not in {first}");
     }
 
@@ -86,6 +100,10 @@ fn every_kind_of_request(times: usize) {
     let trusted = || "10.0.0.0/16".parse::<TrustedProxies>().unwrap();
     let fix = ProxyFix::builder(trusted()).fields(Field::ALL).build().unwrap();
     let counted = ProxyFix::builder(trusted()).x_host(2).build().unwrap();
+    let hop = Hop::new("nginx", trusted()).fields([Field::For]);
+    let far = Hop::new("balancer", "192.0.2.1".parse().unwrap());
+    let named = ProxyFix::builder(Topology::new([hop, far]).unwrap());
+    let named = named.shadow(Shadow::new(TrustedProxies::none())).build().unwrap();
     let of = |peer: &str, headers: &[(&str, &[u8])]| {
         let mut request =
             Request::get("/?q=hidden").extension(peer.parse::<Peer>().unwrap()).header("host", "a.example");
@@ -107,6 +125,7 @@ fn every_kind_of_request(times: usize) {
         proxied(&[("connection", b"close, x-forwarded-for")]);
         proxied(&[("x_forwarded_for", b"127.0.0.1")]);
         proxied(&[CHAIN, ("forwarded", b"for=203.0.113.9")]);
+        named.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-proto", b"https")]));
         fix.fix(&mut of("203.0.113.9", &[CHAIN]));
         counted.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-host", b"a.example, b.example")]));
         let chain: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.9, 10.0.0.7");

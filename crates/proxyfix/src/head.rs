@@ -120,6 +120,9 @@ impl Judge {
             Some(earlier) => origin.after(earlier),
             None => origin.with_gateway(through_gateway),
         };
+        if earlier.is_none() && named.conflicts(&origin) {
+            origin.note_host_conflict();
+        }
         if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
             origin.withhold_host();
         }
@@ -360,6 +363,14 @@ impl Named {
     }
 
     /// Reports what is wrong with a host that stands as received.
+    /// Whether target and `Host` name different hosts, and the request's own host counts.
+    fn conflicts(&self, origin: &Origin) -> bool {
+        origin.outcome(Field::Host) != Outcome::Believed
+            && self.host.host().is_some()
+            && self.authority.host().is_some()
+            && !self.host.says(self.authority.host(), origin.scheme())
+    }
+
     fn report(&self, parts: &Parts, origin: &Origin) {
         if origin.outcome(Field::Host) == Outcome::Believed {
             return;
@@ -373,9 +384,7 @@ impl Named {
                 let authority = uri::authority(parts).map_or("", Authority::as_str);
                 events::host_invalid(origin, "malformed", authority.as_bytes());
             }
-            (Said::Host(_), Said::Host(_)) if !self.host.says(self.authority.host(), origin.scheme()) => {
-                events::host_conflict(origin);
-            }
+            _ if self.conflicts(origin) => events::host_conflict(origin),
             (Said::Nothing, Said::Nothing) if parts.version == Version::HTTP_11 => {
                 events::host_invalid(origin, "missing", b"");
             }
