@@ -178,6 +178,25 @@ fn t10_fewer_entries_than_the_count() {
 }
 
 #[test]
+fn t06_t09_t10_a_strict_guard_refuses_what_does_not_fit_the_setup() {
+    let refused = |fix: &ProxyFix, peer: &str, chain: &[u8]| {
+        let mut parts = head(peer, &[("X-Forwarded-For", chain)]);
+        fix.fix(&mut parts);
+        guard().refuses(&parts).map(|status| status.as_u16())
+    };
+    let two = ProxyFix::builder(trust("10.0.0.0/8")).x_for(2).build().unwrap();
+    assert_eq!(refused(&two, PROXY, b"198.51.100.7, 203.0.113.9"), Some(400));
+    assert_eq!(refused(&two, PROXY, b"203.0.113.9"), Some(400));
+    assert_eq!(refused(&two, PROXY, b"203.0.113.9, 10.0.0.7"), None);
+    assert_eq!(refused(&two, "", b"203.0.113.9, 10.0.0.7"), Some(500));
+    let any = TrustedProxies::dangerously_trust_every_peer();
+    let any = ProxyFix::builder(any).x_for(2).build().unwrap();
+    assert_eq!(refused(&any, PROXY, b"203.0.113.9"), Some(400));
+    // Who is not trusted is refused for nothing that it wrote.
+    assert_eq!(refused(&two, ATTACKER, b"garbage"), None);
+}
+
+#[test]
 fn t11_who_sits_in_a_trusted_network_may_name_anybody() {
     // Inherent in the configuration: list proxies, not the networks that they share.
     assert_chain(&[b"198.51.100.7, 10.44.0.9"], "198.51.100.7 client-found");

@@ -90,23 +90,35 @@ fn t73_t74_a_guard_compares_whole_labels() {
 }
 
 #[test]
-fn t81_t82_t83_t84_a_guard_refuses_two_hosts_and_none() {
+fn t81_t82_t83_t84_a_strict_guard_refuses_two_hosts_and_none() {
     let asked = |version, target: &str, hosts: &[&[u8]], status| {
         let mut lines: Vec<(&str, &[u8])> = hosts.iter().map(|host| ("Host", *host)).collect();
         lines.push(("X-Forwarded-Host", b"evil.example"));
         let mut parts = get(target, ATTACKER, &lines);
         parts.version = version;
-        assert_answered(&guard(), parts, status);
+        assert_answered(&Guard::new().strict(), parts, status);
     };
     asked(Version::HTTP_11, "/", &[b"good.example", b"evil.example"], 400);
     asked(Version::HTTP_11, "/", &[b"good.example", b"good.example"], 400);
+    asked(Version::HTTP_11, "/", &[b"good.example"], 200);
     asked(Version::HTTP_11, "/", &[], 400);
-    asked(Version::HTTP_10, "/", &[], 400);
+    asked(Version::HTTP_10, "/", &[], 200);
     asked(Version::HTTP_2, "https://good.example/", &[b"evil.example"], 400);
     asked(Version::HTTP_2, "https://good.example/", &[b"Good.Example."], 200);
     asked(Version::HTTP_2, "https://good.example/", &[], 200);
-    asked(Version::HTTP_11, "http://good.example/x", &[b"evil.example"], 200);
-    asked(Version::HTTP_11, "http://evil.example/x", &[b"good.example"], 421);
+    asked(Version::HTTP_11, "http://good.example/x", &[b"evil.example"], 400);
+    asked(Version::HTTP_11, "http://good.example/x", &[b"good.example:80"], 200);
+}
+
+#[test]
+fn t86_t87_a_strict_guard_refuses_schemes_that_do_not_align() {
+    let chain = ("X-Forwarded-For", &b"203.0.113.9"[..]);
+    let list = head(PROXY, &[chain, ("X-Forwarded-Proto", b"https,http")]);
+    assert_answered(&guard(), list, 400);
+    let lines = [chain, ("X-Forwarded-Proto", b"https"), ("X-Forwarded-Proto", b"http")];
+    assert_answered(&guard(), head(PROXY, &lines), 400);
+    assert_answered(&guard(), head(ATTACKER, &lines), 200);
+    assert_answered(&guard(), head(PROXY, &lines[..2]), 200);
 }
 
 #[test]

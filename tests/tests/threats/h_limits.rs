@@ -1,18 +1,70 @@
 //! H. Robustness of the layers. What it costs is in `work.rs`.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::response::IntoResponse;
-use http::header::HeaderMap;
-use http::{HeaderValue, Request, Response, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, response};
 use http_body_util::{BodyExt, Full};
-use proxyfix::{Ending, Field, Fix, Guard, Outcome, Policy, Received, Refusal};
+use hyper::body::Bytes;
+use proxyfix::{Ending, Family, Field, Fix, Guard, Mount, Outcome, Policy, Received, Refusal};
 use proxyfix_axum::Rejection;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::stage::*;
+
+#[test]
+fn t37_a_guard_refuses_a_chain_of_too_many_bytes() {
+    let chain = |bytes: usize| {
+        let forged = b"198.51.100.7,".repeat((bytes - 11) / 13);
+        [&forged[..], &b" ".repeat(bytes - forged.len() - 11), b"203.0.113.9"].concat()
+    };
+    for (bytes, status) in [(320_000, 431), (8193, 431), (8192, 200)] {
+        let chain = chain(bytes);
+        assert_eq!(chain.len(), bytes);
+        let lines: Lines<'_> = &[("X-Forwarded-For", &chain)];
+        assert_answered(&guard(), head(PROXY, lines), status);
+        assert_answered(&Guard::new(), head(PROXY, lines), status);
+        assert_answered(&guard(), head(ATTACKER, lines), 200);
+        see(&everything(), head(PROXY, lines)).assert("203.0.113.9 client-found", "http://good.example");
+    }
+}
+
+#[test]
+fn t38_a_guard_refuses_a_chain_of_too_many_lines() {
+    for (forged, status) in [(15, 200), (16, 431), (98, 431), (5_000, 431)] {
+        let mut lines = vec![("X-Forwarded-For", &b"198.51.100.7"[..]); forged];
+        lines.push(("X-Forwarded-For", b"203.0.113.9"));
+        assert_answered(&guard(), head(PROXY, &lines), status);
+        assert_answered(&guard(), head(ATTACKER, &lines), 200);
+    }
+    // Seventeen lines of several headers are no crowd.
+    let lines: Vec<(&str, &[u8])> =
+        FORGED.iter().cycle().take(17).filter(|line| line.0 != "X-Forwarded-For").copied().collect();
+    let lines = [&lines[..], &[("X-Forwarded-For", b"203.0.113.9")]].concat();
+    assert_answered(&Guard::new(), head(PROXY, &lines), 200);
+}
+
+#[test]
+fn t121_a_guard_refuses_a_family_of_too_many_bytes() {
+    let chain = ("X-Forwarded-For", &b"203.0.113.9"[..]);
+    let host = b"a".repeat(64 << 10);
+    assert_answered(&Guard::new(), head(PROXY, &[chain, ("X-Forwarded-Host", &host)]), 431);
+    let forwarded = b"for=_a,".repeat((64 << 10) / 7);
+    assert_answered(&Guard::new(), head(PROXY, &[chain, ("Forwarded", &forwarded)]), 431);
+    // All headers of a family count together.
+    let half = b"a".repeat(4 << 10);
+    let lines: Lines<'_> = &[chain, ("X-Forwarded-Host", &half), ("X-Forwarded-Prefix", &half)];
+    assert_answered(&Guard::new(), head(PROXY, lines), 431);
+    assert_answered(&Guard::new(), head(PROXY, &lines[..2]), 200);
+    assert_answered(&Guard::new(), head(ATTACKER, lines), 200);
+    let generous = Guard::new().limits(16 << 10, 16).unwrap();
+    assert_answered(&generous, head(PROXY, lines), 200);
+    // A limit is not switched off by zero.
+    assert!(Guard::new().limits(0, 16).is_err() && Guard::new().limits(8192, 0).is_err());
+}
 
 /// Every byte that a header may have, in every position.
 #[test]
@@ -35,7 +87,7 @@ fn t124_no_byte_is_too_hostile() {
                 value[position] = byte;
                 let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
                 let mut parts = get("/", PROXY, &[("X-Forwarded-For", b"203.0.113.9")]);
-                parts.headers.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+                parts.headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
                 see(&fix, parts);
             }
         }
@@ -46,7 +98,7 @@ fn t124_no_byte_is_too_hostile() {
 #[test]
 fn t124_no_byte_is_too_hostile_for_the_policy() {
     let texts: [&[u8]; 4] = [b"203.0.113.9, 10.0.0.7", b"for=\"[::9]:1\\1\"", b"[::1]:80", b"/a%C3%A9"];
-    let policies = [proxyfix::Family::XForwarded, proxyfix::Family::Forwarded].map(|family| {
+    let policies = [Family::XForwarded, Family::Forwarded].map(|family| {
         Policy::builder(trust("10.0.0.0/8")).family(family).fields([Field::For, Field::Host]).build().unwrap()
     });
     for text in texts {
@@ -59,7 +111,7 @@ fn t124_no_byte_is_too_hostile_for_the_policy() {
                 let origin = policy.decide(PROXY.parse().unwrap(), Received::default(), claims);
                 assert!(origin.ending().is_from_trusted_peer());
             }
-            let _ = proxyfix::Mount::from_script_name(&value);
+            let _ = Mount::from_script_name(&value);
         }
     }
 }
@@ -81,7 +133,7 @@ fn assert_plain(status: u16, headers: &HeaderMap, body: &[u8]) {
 }
 
 /// Every kind of refusal of a guard: the guard, a request that it refuses, and the status.
-fn refusals() -> Vec<(Guard, http::request::Parts, u16)> {
+fn refusals() -> Vec<(Guard, Parts, u16)> {
     let fixed = |lines: Lines<'_>| {
         let mut parts = get("/script", PROXY, lines);
         everything().fix(&mut parts);
@@ -89,47 +141,45 @@ fn refusals() -> Vec<(Guard, http::request::Parts, u16)> {
     };
     let chain = ("X-Forwarded-For", &b"203.0.113.9"[..]);
     let https = Guard::new().require_https();
+    let odd = fixed(&[chain, ("Host", b"good.example"), ("X-Forwarded-Prefix", SCRIPT.as_bytes())]);
+    let mut nobody = get("/script", "", &[("Host", SCRIPT.as_bytes())]);
+    everything().fix(&mut nobody);
+    let long = SCRIPT.repeat(1000);
     vec![
         (guard(), fixed(&[("X-Forwarded-For", SCRIPT.as_bytes()), ("Host", b"good.example")]), 400),
         (guard(), fixed(&[chain, ("Host", SCRIPT.as_bytes())]), 400),
         (guard(), fixed(&[chain, ("Host", b"evil.example")]), 421),
         (guard(), fixed(&[chain, ("X-Forwarded-Host", b"script.evil.example")]), 421),
+        (guard(), odd, 400),
+        (guard(), nobody, 500),
+        (guard(), fixed(&[("X-Forwarded-For", long.as_bytes()), ("Host", b"good.example")]), 431),
         (https, fixed(&[chain, ("X-Forwarded-Proto", SCRIPT.as_bytes())]), 400),
         (guard(), get("/script", PROXY, &[("Host", SCRIPT.as_bytes())]), 500),
     ]
 }
 
-/// An inner service, and how often it was called.
-fn counted() -> (
-    impl tower::Service<Request<()>, Response = Response<Full<&'static [u8]>>, Error = Infallible, Future: Send>
-    + Clone,
-    Arc<AtomicUsize>,
-) {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counter = calls.clone();
-    let service = service_fn(move |_: Request<()>| {
-        counter.fetch_add(1, Ordering::SeqCst);
-        std::future::ready(Ok(Response::new(Full::new(&b"called"[..]))))
+/// What a client is answered behind `guard`, and whether the service was called.
+async fn served(guard: &Guard, parts: Parts) -> (response::Parts, Bytes, bool) {
+    let called = AtomicBool::new(false);
+    let service = service_fn(|_: Request<()>| {
+        called.store(true, Ordering::SeqCst);
+        ready(Ok::<_, Infallible>(Response::new(Full::new(&b"called"[..]))))
     });
-    (service, calls)
+    let answer = guard.layer(service).oneshot(Request::from_parts(parts, ())).await.unwrap();
+    let (head, body) = answer.into_parts();
+    (head, body.collect().await.unwrap().to_bytes(), called.into_inner())
 }
 
 #[tokio::test]
 async fn t125_t126_a_refusal_repeats_nothing_and_the_service_is_not_called() {
     for (guard, parts, expected) in refusals() {
-        let (service, calls) = counted();
-        let response = guard.layer(service).oneshot(Request::from_parts(parts, ())).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        assert_eq!((head.status.as_u16(), calls.load(Ordering::SeqCst)), (expected, 0));
+        let (head, body, called) = served(&guard, parts).await;
+        assert_eq!((head.status.as_u16(), called), (expected, false));
         assert_plain(expected, &head.headers, &body);
     }
-    // What is not refused is served.
-    let (service, calls) = counted();
     let mut parts = head(PROXY, &[("X-Forwarded-For", b"203.0.113.9")]);
     everything().fix(&mut parts);
-    guard().layer(service).oneshot(Request::from_parts(parts, ())).await.unwrap();
-    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    assert!(served(&guard(), parts).await.2, "what is not refused is served");
 }
 
 #[tokio::test]

@@ -14,8 +14,6 @@
 //! A fix publishes no hostile value, and does not answer; what is answered (400, 421) is decided by a
 //! [`Guard`](proxyfix::Guard) behind it. Which test covers which entry is in `THREATS.md`.
 
-#![expect(clippy::wildcard_imports, reason = "every part plays on the same stage")]
-
 mod a_gate;
 mod b_chain;
 mod c_addresses;

@@ -187,7 +187,8 @@ pub(crate) fn assert_url(lines: Lines<'_>, url: &str) {
     see(&everything(), head(PROXY, &lines)).assert("203.0.113.9 client-found", url);
 }
 
-/// Asserts that each value of `field`, in either kind of header, leaves the request as it was received.
+/// Asserts that each value of `field`, in either kind of header, leaves the request as it was received,
+/// and that a strict guard refuses it.
 #[track_caller]
 pub(crate) fn assert_off(field: Field, values: &[&[u8]]) {
     let own = ["X-Real-IP", "X-Scheme", "X-FHost", "X-FPort", "X-Script-Name"][field as usize];
@@ -197,6 +198,10 @@ pub(crate) fn assert_off(field: Field, values: &[&[u8]]) {
         assert_eq!(seen.url(), "http://good.example", "{}", value.escape_ascii());
         let outcome = seen.origin().outcome(field);
         assert!(matches!(outcome, Outcome::Refused(_) | Outcome::Absent), "{outcome:?}");
+        if outcome != Outcome::Absent {
+            let strict = guard().refuses(&seen.0).map(|status| status.as_u16());
+            assert!(matches!(strict, Some(400 | 431)), "{strict:?} {}", value.escape_ascii());
+        }
         let seen = see(&custom(), head(PROXY, &[("X-Real-IP", b"203.0.113.9"), (own, value)]));
         assert_eq!(seen.url(), "http://good.example", "{}", value.escape_ascii());
     }
@@ -274,9 +279,9 @@ pub(crate) fn connect_info(parts: &Parts) -> Option<&'static str> {
     Some(info.0.to_string().leak())
 }
 
-/// Demands a client and a host of ours.
+/// Refuses whatever is odd, and hosts that are not ours.
 pub(crate) fn guard() -> Guard {
-    Guard::new().reject_incomplete().allow_hosts(["good.example"]).unwrap()
+    Guard::new().strict().allow_hosts(["good.example"]).unwrap()
 }
 
 /// Asserts what `guard` answers behind a fix that reads everything: a status, or 200 for the service's.
