@@ -1179,7 +1179,7 @@ proptest! {
             assert_eq!(said.prefix(), read.prefix());
         }
         match read.ending() {
-            Ending::ClientFound => assert_eq!(said.client(), read.client()),
+            Ending::ClientFound => assert_eq!((said.is_complete(), said.client()), (true, read.client())),
             // A client that is no remote one is known here, by its connection, and nowhere else.
             Ending::Unroutable => assert!(said.is_complete()),
             // Nobody is named: there is no header, or no node in it.
