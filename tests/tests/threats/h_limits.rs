@@ -2,15 +2,21 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::Router;
 use axum::response::IntoResponse;
+use axum::routing::post;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use proxyfix::{Ending, Family, Field, Fix, Guard, Mount, Outcome, Policy, Received, Refusal};
-use proxyfix_axum::Rejection;
+use proxyfix_axum::{Rejection, wrap};
+use proxyfix_tests::{loopback, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::stage::*;
@@ -180,6 +186,25 @@ async fn t125_t126_a_refusal_repeats_nothing_and_the_service_is_not_called() {
     let mut parts = head(PROXY, &[("X-Forwarded-For", b"203.0.113.9")]);
     everything().fix(&mut parts);
     assert!(served(&guard(), parts).await.2, "what is not refused is served");
+}
+
+/// What is left of a body is not taken for the next request: the connection ends.
+#[tokio::test]
+async fn t125_a_connection_whose_body_was_not_read_is_closed() {
+    let listener = TcpListener::bind((loopback(), 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = wrap(Router::new().route("/", post(async || "called")).layer(guard()), everything());
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000\r\n\r\n\
+        GET /smuggled HTTP/1.1\r\nHost: good.example\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    within("the end of the connection", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
 }
 
 #[tokio::test]
