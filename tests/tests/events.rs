@@ -9,7 +9,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use proxyfix::{
-    Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Shadow, Topology, TrustedProxies, events,
+    Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies, events,
+    lint,
 };
 use proxyfix_axum::Rejection;
 use proxyfix_tests::log::logged_at;
@@ -54,6 +55,25 @@ fn replacements_are_reported_taken_or_refused() {
     assert!(text.contains("reload.replaced") && text.contains("generation=1"), "{text}");
 }
 
+#[test]
+fn t44_t69_each_finding_is_one_event() {
+    let built = logged(|| {
+        drop(ProxyFix::builder("link-local, 0.0.0.0".parse::<TrustedProxies>().unwrap()).host().build());
+    });
+    let names: Vec<&str> = built.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(
+        names,
+        ["config.link_local_trust", "config.nobodys_address", "config.host_unrestricted"],
+        "{built}"
+    );
+    assert!(built.lines().all(|line| line.contains("WARN")), "{built}");
+    assert!(built.contains("Guard::allow_hosts"), "{built}");
+
+    let meant = ProxyFix::builder("10.0.0.2".parse::<TrustedProxies>().unwrap()).host();
+    let meant = meant.accept(lint::Code::HostUnrestricted);
+    assert_eq!(logged(|| drop(meant.build())), "");
+}
+
 /// The samplers and what is said once are the process's: everything that is reported of requests is
 /// asked for in this one test, in order.
 #[test]
@@ -73,7 +93,8 @@ fn t191_t192_t193_every_event_is_reported_once_and_shows_no_secret() {
     assert_eq!(text.matches("fwd.no_peer").count(), 1, "{text}");
 
     let first = logged_at(Level::TRACE, || every_kind_of_request(1));
-    let of_a_request = |name: &&&str| !name.starts_with("config.") && !name.starts_with("reload.");
+    let elsewhere = ["config.", "reload.", "sentinel."];
+    let of_a_request = |name: &&&str| !elsewhere.iter().any(|kind| name.starts_with(kind));
     for name in events::NAMES.iter().filter(of_a_request).filter(|name| **name != "fwd.no_peer") {
         assert!(first.contains(&format!("event=\"{name}\"")), "{name} is not in {first}");
     }
@@ -88,7 +109,8 @@ fn t191_t192_t193_every_event_is_reported_once_and_shows_no_secret() {
     // T192: a flood is silent, at every level, but for what is asked for each request.
     let flood = logged_at(Level::TRACE, || every_kind_of_request(1000));
     assert!(flood.lines().count() > 1000);
-    for line in flood.lines().filter(|line| !line.contains("fwd.decided")) {
+    let once = |line: &&str| !line.contains("fwd.decided") && !line.contains("config.");
+    for line in flood.lines().filter(once) {
         // Where ten seconds have passed, the others are counted.
         assert!(line.contains("suppressed=") && !line.contains("suppressed=0"), "{line}");
     }
@@ -142,5 +164,23 @@ fn every_kind_of_request(times: usize) {
             service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::new(&b""[..]))) });
         let mut guarded = Guard::new().allow_hosts(["good.example"]).unwrap().layer(inner);
         drop(guarded.call(Request::from_parts(parts, ())));
+    }
+}
+
+#[test]
+fn sentinels_report_a_proxy_that_was_forgotten_once() {
+    let fix = ProxyFix::new("10.0.0.2".parse::<TrustedProxies>().unwrap());
+    let sentinels = Sentinels::new(fix.policy());
+    let stack = (fix, sentinels);
+    let text = logged(|| {
+        for _ in 0..1_000 {
+            let mut parts = head();
+            parts.extensions.insert("127.0.0.1:40000".parse::<Peer>().unwrap());
+            stack.fix(&mut parts);
+        }
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for said in ["WARN", "event=\"sentinel.unlisted_proxy\"", "127.0.0.1", "add it to the trusted set"] {
+        assert!(text.contains(said), "{said} in {text}");
     }
 }

@@ -31,6 +31,7 @@
 //! | Whom is a request counted against? | [`ClientKey`] | `key.rs` |
 //! | And where is the application mounted? Joining and splitting paths | [`Mount`] | `mount.rs` |
 //! | What was wrong with the configuration? | [`Error`] | `error.rs` |
+//! | What is permitted and probably not wanted? | [`Policy::lint`], the module [`lint`] | `lint.rs` |
 //!
 //! # Example
 //!
@@ -65,6 +66,7 @@ pub mod forwarded;
 mod host;
 mod key;
 mod lexer;
+pub mod lint;
 mod mount;
 mod networks;
 mod node;

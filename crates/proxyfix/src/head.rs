@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
+use proxyfix_policy::lint::{Code, Severity};
 use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
     Scheme,
@@ -38,11 +39,13 @@ pub(crate) struct Options {
     pub(crate) canonical: Option<Canonical>,
     pub(crate) proof: Option<Proof>,
     pub(crate) shadow: Option<Shadow>,
+    /// Findings that are meant.
+    pub(crate) accepted: Vec<Code>,
 }
 
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
-        report_risks(&policy);
+        report_risks(&policy, &options.accepted);
         Self { own: Vec::new(), policy, options }.with_own_headers(Vec::new())
     }
 
@@ -60,7 +63,7 @@ impl Judge {
 
     /// The same with another policy.
     pub(crate) fn with_policy(&self, policy: Policy) -> Self {
-        report_risks(&policy);
+        report_risks(&policy, &self.options.accepted);
         Self { policy, ..self.clone() }.with_own_headers(Vec::new())
     }
 
@@ -197,6 +200,14 @@ macro_rules! options {
                 self
             }
 
+            /// Does not report this finding of [`Policy::lint`](crate::Policy::lint) as the fix is built: it
+            /// is meant. `Code::HostUnrestricted`, for instance, where a [`Guard`](crate::Guard) behind the
+            /// fix lists the hosts.
+            pub fn accept(mut self, code: $crate::lint::Code) -> Self {
+                self.options.accepted.push(code);
+                self
+            }
+
             /// Runs another policy beside this one, which changes nothing and counts what it would have
             /// decided otherwise.
             pub fn shadow(mut self, shadow: $crate::Shadow) -> Self {
@@ -208,22 +219,16 @@ macro_rules! options {
 }
 pub(crate) use options;
 
-/// Says at construction what is permitted and risky (once a construction, never a request).
-pub(crate) fn report_risks(policy: &Policy) {
-    let trusted = policy.trusted();
-    if trusted.trusts_every_peer() {
-        tracing::warn!(
-            event = "config.trust_any",
-            "every peer is trusted: whoever can connect can claim to be anybody"
-        );
-    } else if trusted.trusts_nobody() {
-        tracing::info!(event = "config.no_trust", "nobody is trusted: forwarding headers have no effect");
-    } else if trusted.is_wide() {
-        tracing::warn!(
-            event = "config.wide_trust",
-            "a trusted network is wider than /16 (IPv6: /48): whatever runs there may name any client; list \
-             the addresses of the proxies"
-        );
+/// Says at construction what is permitted and probably not wanted: one event for each finding, named
+/// after it, `config.wide_trust` after `wide-trust`.
+fn report_risks(policy: &Policy, accepted: &[Code]) {
+    for finding in policy.lint().iter().filter(|finding| !accepted.contains(&finding.code())) {
+        let name = format!("config.{}", finding.code()).replace('-', "_");
+        if finding.severity() == Severity::Note {
+            tracing::info!(event = name, "{finding}");
+        } else {
+            tracing::warn!(event = name, "{finding}");
+        }
     }
 }
 
