@@ -1145,8 +1145,8 @@ proptest! {
         for field in fields {
             match (listed.outcome(field), flat.outcome(field)) {
                 (Outcome::Believed, flat) => assert_eq!(flat, Outcome::Believed),
-                (Outcome::Refused(_), Outcome::Refused(_)) => {}
-                (Outcome::Refused(Refusal::Asymmetric), Outcome::Believed) => {}
+                (Outcome::Refused(_), Outcome::Refused(_))
+                | (Outcome::Refused(Refusal::Asymmetric), Outcome::Believed) => {}
                 // A port falls with its host.
                 (Outcome::Refused(Refusal::WithoutHost), Outcome::Believed) if field == Field::Port => {}
                 (listed, flat) => assert_eq!(listed, flat, "{field:?}"),
