@@ -248,10 +248,13 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         }
     }
 
-    /// The hops that were verified, nearest first; of a flat set the one that stands for all.
+    /// The verified hops that speak of another, nearest first; of a flat set the one that stands for all.
     fn verified(&self) -> &'a [Hop] {
         let hops = &self.policy.hops;
-        if self.policy.listed { hops.get(..self.found.trusted_hops).unwrap_or(hops) } else { hops }
+        // Where all are trusted, the outermost is the client, and spoken of.
+        let client = usize::from(self.ending == Ending::AllTrusted);
+        let speakers = self.found.trusted_hops.saturating_sub(client);
+        if self.policy.listed { hops.get(..speakers).unwrap_or(hops) } else { hops }
     }
 
     fn outermost(&self) -> Option<&'a Hop> {
