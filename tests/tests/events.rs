@@ -8,7 +8,9 @@ use axum::response::IntoResponse;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
-use proxyfix::{Field, Fix, Guard, Peer, ProxyFix, TrustedProxies, events};
+use proxyfix::{
+    Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies, events,
+};
 use proxyfix_axum::Rejection;
 use proxyfix_tests::log::logged_at;
 use tower::{Layer, Service, service_fn};
@@ -41,6 +43,32 @@ fn a_wiring_error_of_axum_is_reported_once() {
     assert!(logged(|| drop(Rejection::NoPeer.into_response())).contains("with_connect_info"));
 }
 
+#[test]
+fn replacements_are_reported_taken_or_refused() {
+    let (_, reload) = Reloadable::new(ProxyFix::new("10.0.0.2".parse::<TrustedProxies>().unwrap()));
+    let text = logged(|| {
+        reload.replace(&TrustedProxies::none()).unwrap_err();
+        reload.replace(&"10.0.0.4".parse().unwrap()).unwrap();
+    });
+    assert!(text.contains("reload.refused") && text.contains("is empty"), "{text}");
+    assert!(text.contains("reload.replaced") && text.contains("generation=1"), "{text}");
+}
+
+#[test]
+fn t44_t69_each_finding_is_one_event() {
+    let built = logged(|| {
+        drop(ProxyFix::builder("link-local, 0.0.0.0".parse::<TrustedProxies>().unwrap()).host().build());
+    });
+    let names: Vec<&str> = built.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(
+        names,
+        ["config.link_local_trust", "config.nobodys_address", "config.host_unrestricted"],
+        "{built}"
+    );
+    assert!(built.lines().all(|line| line.contains("WARN")), "{built}");
+    assert!(built.contains("Guard::allow_hosts"), "{built}");
+}
+
 /// The samplers and what is said once are the process's: everything that is reported of requests is
 /// asked for in this one test, in order.
 #[test]
@@ -60,14 +88,17 @@ fn every_event_of_the_catalogue_is_reported_and_none_again() {
     assert_eq!(text.matches("fwd.no_peer").count(), 1, "{text}");
 
     let first = logged_at(Level::TRACE, || every_kind_of_request(1));
-    for name in events::NAMES.iter().filter(|name| !name.starts_with("config.") && **name != "fwd.no_peer") {
+    let elsewhere = ["config.", "reload.", "sentinel."];
+    let of_a_request = |name: &&&str| !elsewhere.iter().any(|kind| name.starts_with(kind));
+    for name in events::NAMES.iter().filter(of_a_request).filter(|name| **name != "fwd.no_peer") {
         assert!(first.contains(&format!("event=\"{name}\"")), "{name} is not in {first}");
     }
 
     // T192: a flood is silent, at every level, but for what is asked for each request.
     let flood = logged_at(Level::TRACE, || every_kind_of_request(1000));
     assert!(flood.lines().count() > 1000);
-    for line in flood.lines().filter(|line| !line.contains("fwd.decided")) {
+    let once = |line: &&str| !line.contains("fwd.decided") && !line.contains("config.");
+    for line in flood.lines().filter(once) {
         // Where ten seconds have passed, the others are counted.
         assert!(line.contains("suppressed=") && !line.contains("suppressed=0"), "{line}");
     }
@@ -79,6 +110,10 @@ fn every_kind_of_request(times: usize) {
     let trusted = || "10.0.0.0/16".parse::<TrustedProxies>().unwrap();
     let fix = ProxyFix::builder(trusted()).fields(Field::ALL).build().unwrap();
     let counted = ProxyFix::builder(trusted()).x_host(2).build().unwrap();
+    let hop = Hop::new("nginx", trusted()).fields([Field::For]);
+    let far = Hop::new("balancer", "192.0.2.1".parse().unwrap());
+    let named = ProxyFix::builder(Topology::new([hop, far]).unwrap());
+    let named = named.shadow(Shadow::new(TrustedProxies::none())).build().unwrap();
     let of = |peer: &str, headers: &[(&str, &[u8])]| {
         let mut request =
             Request::get("/").extension(peer.parse::<Peer>().unwrap()).header("host", "a.example");
@@ -99,6 +134,7 @@ fn every_kind_of_request(times: usize) {
         proxied(&[("connection", b"close, x-forwarded-for")]);
         proxied(&[("x_forwarded_for", b"127.0.0.1")]);
         proxied(&[CHAIN, ("forwarded", b"for=203.0.113.9")]);
+        named.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-proto", b"https")]));
         fix.fix(&mut of("203.0.113.9", &[CHAIN]));
         counted.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-host", b"a.example, b.example")]));
         let chain: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.9, 10.0.0.7");
@@ -115,5 +151,23 @@ fn every_kind_of_request(times: usize) {
             service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::new(&b""[..]))) });
         let mut guarded = Guard::new().allow_hosts(["good.example"]).unwrap().layer(inner);
         drop(guarded.call(Request::from_parts(parts, ())));
+    }
+}
+
+#[test]
+fn sentinels_report_a_proxy_that_was_forgotten_once() {
+    let fix = ProxyFix::new("10.0.0.2".parse::<TrustedProxies>().unwrap());
+    let sentinels = Sentinels::new(fix.policy());
+    let stack = (fix, sentinels);
+    let text = logged(|| {
+        for _ in 0..1_000 {
+            let mut parts = head();
+            parts.extensions.insert("127.0.0.1:40000".parse::<Peer>().unwrap());
+            stack.fix(&mut parts);
+        }
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for said in ["WARN", "event=\"sentinel.unlisted_proxy\"", "127.0.0.1", "add it to the trusted set"] {
+        assert!(text.contains(said), "{said} in {text}");
     }
 }

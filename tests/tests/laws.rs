@@ -478,7 +478,7 @@ fn assert_closed(recorder: &DebuggingRecorder) -> [u64; 2] {
     const ENDINGS: &str = "client-found peer-untrusted peer-unknown header-absent all-trusted hop-limit \
         malformed opaque empty too-few unroutable too-long";
     const OUTCOMES: &str = "believed malformed empty asymmetric too-few beyond-trust multiple walk-ended \
-        without-host";
+        without-host not-asserted";
     let mut counted = [0; 2];
     for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
         let labels: Vec<_> = key.key().labels().map(|label| (label.key(), label.value())).collect();
@@ -494,7 +494,7 @@ fn assert_closed(recorder: &DebuggingRecorder) -> [u64; 2] {
                 one_of(OUTCOMES, outcome);
             }
             (metrics::REFUSALS, [("reason", reason)]) => {
-                one_of("no-fix incomplete no-host host-not-allowed not-https", reason);
+                one_of("no-fix no-peer too-large incomplete odd no-host host-not-allowed not-https", reason);
                 counted[1] += count;
             }
             _ => panic!("{key:?}"),

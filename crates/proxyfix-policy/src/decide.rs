@@ -81,6 +81,7 @@ impl Policy {
             prefix: prefix.unwrap_or(received.prefix),
             through_gateway: false,
             host_withheld: false,
+            host_conflict: false,
             unproven: !admitted && self.trusted().allows(&peer) && self.gate != Gate::Address,
             outcomes,
             places,

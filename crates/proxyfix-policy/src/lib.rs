@@ -32,6 +32,7 @@
 //! | And where is the application mounted? Joining and splitting paths | [`Mount`] | `mount.rs` |
 //! | What was wrong with the configuration? | [`Error`] | `error.rs` |
 //! | How is a decision written as JSON? | the module `record`, with the feature `serde` | `record.rs` |
+//! | What is permitted and probably not wanted? | [`Policy::lint`], the module [`lint`] | `lint.rs` |
 //!
 //! # Example
 //!
@@ -67,6 +68,7 @@ pub mod forwarded;
 mod host;
 mod key;
 mod lexer;
+pub mod lint;
 mod mount;
 mod networks;
 mod node;

@@ -1,9 +1,9 @@
 //! A set of networks, searched by bisection.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 
 /// Networks as sorted, disjoint, inclusive ranges, one list per address family.
 ///
@@ -36,11 +36,61 @@ impl NetworkSet {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// Whether a range is wider than a `/16` of IPv4 or a `/48` of IPv6. Loopback is one host.
-    pub(crate) fn is_wide(&self) -> bool {
-        let loopback = |start: u32| start >> 24 == 127;
-        self.v4.iter().any(|(start, end)| end - start > 0xffff && !loopback(*start))
-            || self.v6.iter().any(|(start, end)| end - start > u128::MAX >> 48)
+    /// The networks, as few as there can be.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.v4
+            .iter()
+            .flat_map(|range| v4_networks(*range))
+            .chain(self.v6.iter().flat_map(|range| v6_networks(*range)))
+    }
+
+    /// The networks of every range that is wider than a `/16` of IPv4 or a `/48` of IPv6, however it was
+    /// put together, widest first. Loopback is one host.
+    pub(crate) fn wide(&self) -> Vec<IpNet> {
+        const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+        let mut wide: Vec<IpNet> = Vec::new();
+        for range in &self.v4 {
+            let others =
+                || v4_networks(*range).filter(|it| !matches!(it, IpNet::V4(it) if LOOPBACK.contains(it)));
+            if others().map(|it| 1_u64 << (it.max_prefix_len() - it.prefix_len())).sum::<u64>() > 1 << 16 {
+                wide.extend(others());
+            }
+        }
+        let v6 = self.v6.iter().filter(|(start, end)| end - start > u128::MAX >> 48);
+        wide.extend(v6.flat_map(|range| v6_networks(*range)));
+        wide.sort_by_key(|it| (it.addr().is_ipv6(), it.prefix_len()));
+        wide
+    }
+
+    /// The family of which more than a quarter of the addresses that clients can have are inside.
+    pub(crate) fn mostly(&self) -> Option<&'static str> {
+        const V4: u32 = 224 << 24;
+        const V6: (u128, u128) = (1 << 125, (1 << 126) - 1);
+        let v4 = self
+            .v4
+            .iter()
+            .map(|(start, end)| u64::from((end.saturating_add(1)).min(V4).saturating_sub(*start)));
+        let v6 = self.v6.iter().map(|(start, end)| ((*end).min(V6.1) + 1).saturating_sub((*start).max(V6.0)));
+        if v4.sum::<u64>() > u64::from(V4 / 4) {
+            Some("IPv4")
+        } else if v6.sum::<u128>() > 1 << 123 {
+            Some("IPv6")
+        } else {
+            None
+        }
+    }
+
+    /// How many addresses are inside.
+    pub(crate) fn size(&self) -> u128 {
+        let v4: u64 = self.v4.iter().map(|(start, end)| u64::from(end - start) + 1).sum();
+        self.v6
+            .iter()
+            .fold(v4.into(), |sum: u128, (start, end)| sum.saturating_add(end - start).saturating_add(1))
+    }
+
+    /// The networks that are inside of both, as few as there can be.
+    pub(crate) fn shared(&self, other: &Self) -> Self {
+        Self { v4: intersect(&self.v4, &other.v4), v6: intersect(&self.v6, &other.v6) }
     }
 
     /// Whether a whole address family is inside: everyone, in whatever spelling.
@@ -65,6 +115,27 @@ impl FromIterator<IpNet> for NetworkSet {
     }
 }
 
+fn v4_networks((start, end): (u32, u32)) -> impl Iterator<Item = IpNet> {
+    Ipv4Subnets::new(Ipv4Addr::from_bits(start), Ipv4Addr::from_bits(end), 0).map(IpNet::from)
+}
+
+fn v6_networks((start, end): (u128, u128)) -> impl Iterator<Item = IpNet> {
+    Ipv6Subnets::new(Ipv6Addr::from_bits(start), Ipv6Addr::from_bits(end), 0).map(IpNet::from)
+}
+
+/// The ranges that are inside of both lists.
+fn intersect<T: Ord + Copy>(mut a: &[(T, T)], mut b: &[(T, T)]) -> Vec<(T, T)> {
+    let mut shared = Vec::new();
+    while let ([first, a_rest @ ..], [other, b_rest @ ..]) = (a, b) {
+        let (start, end) = (first.0.max(other.0), first.1.min(other.1));
+        if start <= end {
+            shared.push((start, end));
+        }
+        (a, b) = if first.1 < other.1 { (a_rest, b) } else { (a, b_rest) };
+    }
+    shared
+}
+
 fn within<T: PartialOrd + Copy>(ranges: &[(T, T)], address: T) -> bool {
     let after = ranges.partition_point(|(start, _)| *start <= address);
     after > 0 && address <= ranges[after - 1].1
@@ -86,6 +157,10 @@ fn merge<T: Ord + Copy>(mut ranges: Vec<(T, T)>, joins: impl Fn(T, T) -> bool) -
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -115,9 +190,40 @@ mod tests {
 
     #[test]
     fn t11_wide_networks_are_known() {
-        let wide = |net: &str| NetworkSet::from_iter([net.parse::<IpNet>().unwrap()]).is_wide();
-        assert!(wide("10.0.0.0/8") && wide("10.0.0.0/15") && wide("2001:db8::/47") && wide("fc00::/7"));
-        assert!(!wide("10.0.0.0/16") && !wide("2001:db8::/48") && !wide("127.0.0.0/8") && !wide("::1/128"));
+        let wide = |networks: &[&str]| {
+            let set: NetworkSet = networks.iter().map(|net| net.parse::<IpNet>().unwrap()).collect();
+            set.wide().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        for network in ["10.0.0.0/8", "10.0.0.0/15", "2001:db8::/47", "fc00::/7", "126.0.0.0/7"] {
+            assert_eq!(wide(&[network]), network);
+        }
+        for network in ["10.0.0.0/16", "2001:db8::/48", "127.0.0.0/8", "::1/128"] {
+            assert_eq!(wide(&[network]), "");
+        }
+        assert_eq!(wide(&["10.0.0.0/16", "10.1.0.0/16", "192.0.2.0/24"]), "10.0.0.0/15");
+        assert_eq!(wide(&["127.0.0.0/8", "128.0.0.0/16"]), "");
+        assert_eq!(wide(&["127.0.0.0/8", "128.0.0.0/9", "126.255.0.0/16"]), "128.0.0.0/9 126.255.0.0/16");
+    }
+
+    #[test]
+    fn what_two_sets_share_is_exact() {
+        let set = |networks: &[&str]| -> NetworkSet {
+            networks.iter().map(|net| net.parse::<IpNet>().unwrap()).collect()
+        };
+        let shared = |a: &[&str], b: &[&str]| {
+            let (ab, ba) = (set(a).shared(&set(b)), set(b).shared(&set(a)));
+            assert_eq!(ab, ba);
+            ab.networks().map(|net| net.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shared(&["10.0.0.0/8", "2001:db8::/32"], &["11.0.0.0/8"]), "");
+        assert_eq!(
+            shared(
+                &["10.0.0.0/8", "2001:db8::/32"],
+                &["10.9.0.0/16", "10.200.0.7/32", "12.0.0.0/8", "2001:db8::1/128"]
+            ),
+            "10.9.0.0/16 10.200.0.7/32 2001:db8::1/128"
+        );
+        assert_eq!(set(&["255.255.255.255/32", "10.0.0.0/8"]).size(), (1 << 24) + 1);
     }
 
     #[test]
@@ -130,5 +236,32 @@ mod tests {
         let halves: NetworkSet =
             ["0.0.0.0/1", "128.0.0.0/1"].iter().map(|net| net.parse::<IpNet>().unwrap()).collect();
         assert!(halves.covers_a_family());
+    }
+
+    fn networks() -> impl Strategy<Value = Vec<IpNet>> {
+        let v4 =
+            (any::<u32>(), 0..=32_u8).prop_map(|(ip, bits)| IpNet::new(Ipv4Addr::from_bits(ip).into(), bits));
+        let v6 = (any::<u128>(), 0..=128_u8)
+            .prop_map(|(ip, bits)| IpNet::new(Ipv6Addr::from_bits(ip).into(), bits));
+        prop::collection::vec(prop_oneof![v4, v6].prop_map(|network| network.unwrap().trunc()), 0..12)
+    }
+
+    proptest! {
+        /// The fewest networks are the same set; nothing of what is measured is beyond the numbers.
+        #[test]
+        fn a_set_is_its_networks(a in networks(), b in networks()) {
+            let (a, b) = (NetworkSet::from_iter(a), NetworkSet::from_iter(b));
+            prop_assert_eq!(&a.networks().collect::<NetworkSet>(), &a);
+            let shared = a.shared(&b);
+            for network in a.networks().chain(b.networks()) {
+                for ip in [network.network(), network.broadcast()] {
+                    prop_assert_eq!(shared.contains(ip), a.contains(ip) && b.contains(ip));
+                }
+            }
+            prop_assert_eq!(&shared.networks().collect::<NetworkSet>(), &shared);
+            prop_assert!(a.wide().iter().all(|network| a.contains(network.network())));
+            prop_assert!(shared.size() <= a.size());
+            prop_assert!(shared.mostly().is_none() || a.mostly().is_some());
+        }
     }
 }

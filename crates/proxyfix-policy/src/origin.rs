@@ -27,6 +27,7 @@ use crate::{Ending, Field, Host, Peer, Port, Prefix, Scheme, Step, Verdict};
 /// Two origins are equal when they say the same of the request and for the same reasons; where in the
 /// headers a value stood, and which generation of a policy judged, is not compared.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Origin {
     pub(crate) peer: Peer,
     pub(crate) client: Peer,
@@ -38,6 +39,7 @@ pub struct Origin {
     pub(crate) prefix: Prefix,
     pub(crate) through_gateway: bool,
     pub(crate) host_withheld: bool,
+    pub(crate) host_conflict: bool,
     /// The address of the peer would do, but the proof that the policy asks for was not given.
     pub(crate) unproven: bool,
     pub(crate) outcomes: [Outcome; 5],
@@ -51,7 +53,8 @@ pub struct Origin {
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
         let said = |it: &Self| (it.peer, it.client, it.ending, it.last_verified, it.scheme, it.port);
-        let why = |it: &Self| (it.through_gateway, it.host_withheld, it.unproven, it.outcomes);
+        let why =
+            |it: &Self| (it.through_gateway, it.host_withheld, it.host_conflict, it.unproven, it.outcomes);
         let hops = |it: &Self| (it.trusted_hops, it.declared_hops);
         said(self) == said(other)
             && (&self.host, &self.prefix) == (&other.host, &other.prefix)
@@ -294,6 +297,23 @@ impl Origin {
         self.host.as_ref()
     }
 
+    /// Whether what the request says of its host is no host, or two, so that it has none.
+    pub fn is_host_withheld(&self) -> bool {
+        self.host_withheld
+    }
+
+    /// Whether the request names one host in its target and another one in `Host`, and no proxy's word
+    /// stands for either. The target's counts (RFC 9112 section 3.2.2); of HTTP/2, neither.
+    pub fn has_host_conflict(&self) -> bool {
+        self.host_conflict
+    }
+
+    /// Notes such a conflict. For the layers.
+    #[doc(hidden)]
+    pub fn note_host_conflict(&mut self) {
+        self.host_conflict = true;
+    }
+
     /// The port that the client asked for, where it is not the default of the scheme.
     pub fn port(&self) -> Option<Port> {
         self.port.filter(|port| *port != self.scheme.default_port())
@@ -383,6 +403,7 @@ impl Origin {
         }
         self.peer = earlier.peer;
         self.through_gateway = earlier.through_gateway;
+        self.host_conflict |= earlier.host_conflict;
         self.host_withheld |= earlier.host_withheld && self.host.is_none();
         self
     }

@@ -46,13 +46,26 @@ use crate::{Error, Peer};
 /// An address is a weak proof of identity. List the addresses of your proxies, not a network that
 /// they share with workloads: whoever runs on a trusted address may name any client. A proxy that
 /// forwards for strangers without adding its own entry forwards their forgeries, too.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+///
+/// Two sets are equal when they trust the same machines, however they were written.
+#[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
-    networks: NetworkSet,
+    pub(crate) networks: NetworkSet,
+    /// The networks as they were written, in their order; of names, what they stand for.
+    written: Vec<IpNet>,
     local: bool,
     any: bool,
     hops: Option<u8>,
 }
+
+impl PartialEq for TrustedProxies {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |it: &Self| (it.local, it.any, it.hops);
+        self.networks == other.networks && said(self) == said(other)
+    }
+}
+
+impl Eq for TrustedProxies {}
 
 /// The hops that a walk examines at the most.
 pub(crate) const MOST_HOPS: u8 = 32;
@@ -87,14 +100,15 @@ impl TrustedProxies {
                 Err(reason) => return Err(Error::entry(index + 1, entry.trim_ascii(), reason)),
             }
         }
-        let networks: NetworkSet = networks.into_iter().collect();
+        let written = networks;
+        let networks: NetworkSet = written.iter().copied().collect();
         if networks.covers_a_family() {
             return Err(Error::policy(format!(
                 "the trusted set contains every address of a family: then every client may name \
                  itself; list your proxies, or say so with {DANGEROUS}"
             )));
         }
-        Ok(Self { networks, local, any: false, hops: None })
+        Ok(Self { networks, written, local, any: false, hops: None })
     }
 
     /// The text form over lines, as files have it: an entry a line, or several with commas between. Empty
@@ -172,15 +186,15 @@ impl TrustedProxies {
         self.any
     }
 
-    /// Whether a network of the set is wider than a `/16` of IPv4 or a `/48` of IPv6: so wide that
-    /// workloads of others, which may then name any client, are likely to live there.
-    pub fn is_wide(&self) -> bool {
-        self.networks.is_wide()
+    /// The networks as they were written, in their order; of a name, those that it stands for. An address
+    /// is a network of one.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.written
     }
 
-    /// Whether every peer that is connected through a local (unix) socket is trusted.
+    /// Whether local (unix) sockets are trusted by name.
     pub fn trusts_local_sockets(&self) -> bool {
-        self.local || self.any
+        self.local
     }
 
     /// How many networks the set has, of IPv4 and of IPv6; those that overlap or touch are one.
@@ -199,7 +213,8 @@ impl TrustedProxies {
     }
 
     /// Nobody, as a constant.
-    pub(crate) const NONE: Self = Self { networks: NetworkSet::EMPTY, local: false, any: false, hops: None };
+    pub(crate) const NONE: Self =
+        Self { networks: NetworkSet::EMPTY, written: Vec::new(), local: false, any: false, hops: None };
 
     /// The number of hops that `other` declares.
     pub(crate) fn with_hops_of(self, other: &Self) -> Self {

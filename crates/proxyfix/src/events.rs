@@ -5,8 +5,17 @@
 //! | event | level | fields besides `suppressed` | meaning |
 //! | --- | --- | --- | --- |
 //! | `config.trust_any` | warn | | built: every peer is trusted |
+//! | `config.nearly_everyone` | warn | | built: nearly every address is trusted |
 //! | `config.wide_trust` | warn | | built: a trusted network is very wide |
+//! | `config.link_local_trust` | warn | | built: link-local addresses are trusted |
+//! | `config.nobodys_address` | warn | | built: an entry is an address that nobody can have |
+//! | `config.redundant_network` | info | | built: an entry lies within another one |
 //! | `config.no_trust` | info | | built: nobody is trusted, so no header has an effect |
+//! | `config.hops_beyond_set` | warn | | built: more hops are declared than there are addresses |
+//! | `config.count_beyond_trust` | warn | | built: a count steps over hops that nothing shows to be trusted |
+//! | `config.overlapping_hops` | warn | | built: an address may be two hops of a topology |
+//! | `config.unreachable_hop` | warn | | built: no walk comes to a hop of a topology |
+//! | `config.host_unrestricted` | warn | | built: the host is read; a guard should list the hosts that are yours |
 //! | `fwd.no_peer` | error | | a request came without its peer; said once |
 //! | `fwd.already_applied` | warn | | the same fix was applied to a request again; said once |
 //! | `fwd.malformed` | warn | `peer`, `reason`, `excerpt` | a trusted peer's chain does not say who the client is |
@@ -31,6 +40,13 @@
 //! | `shadow.differs` | info, debug | `peer`, `now`, `then` | a policy in the shadow would have decided otherwise |
 //! | `reload.replaced` | info | `generation` | the policy was replaced |
 //! | `reload.refused` | warn | `file`, `reason` | a new policy was refused, or could not be read; the last good one goes on |
+//! | `sentinel.unlisted_proxy` | warn | | nearly every request comes from one private address that forwards for others |
+//! | `sentinel.chain_short` | warn | | nearly every request passed fewer proxies than are declared |
+//! | `sentinel.no_header` | warn | | nearly every request of a trusted peer is without the header of the chain |
+//! | `sentinel.never_matched` | warn | | no hop was ever in a certain network of the policy |
+//!
+//! The events of building are the findings of [`Policy::lint`](crate::Policy::lint), where each is explained;
+//! those of [`Sentinels`](crate::Sentinels) come once an hour at the most.
 //!
 //! # Levels
 //!
@@ -82,8 +98,17 @@ macro_rules! catalogue {
 
 catalogue! {
     "config.trust_any",
+    "config.nearly_everyone",
     "config.wide_trust",
+    "config.link_local_trust",
+    "config.nobodys_address",
+    "config.redundant_network",
     "config.no_trust",
+    "config.hops_beyond_set",
+    "config.count_beyond_trust",
+    "config.overlapping_hops",
+    "config.unreachable_hop",
+    "config.host_unrestricted",
     "fwd.no_peer",
     "fwd.already_applied",
     "fwd.malformed" MALFORMED,
@@ -108,6 +133,10 @@ catalogue! {
     "shadow.differs" SHADOW_DIFFERS,
     "reload.replaced",
     "reload.refused",
+    "sentinel.unlisted_proxy",
+    "sentinel.chain_short",
+    "sentinel.no_header",
+    "sentinel.never_matched",
 }
 
 /// Reports a sampled event: at warn level if the peer is trusted, at debug level if not, or at the level
@@ -782,7 +811,7 @@ mod tests {
         sent.extend(vec![("x_forwarded_host", &b"x"[..]); 50]);
         let seen = collect(|| (0..100).for_each(|_| fix().fix(&mut head(PROXY, &sent))));
         let mut events: Vec<_> = seen.iter().map(|(_, fields)| fields["event"].as_str()).collect();
-        events.retain(|event| !["fwd.decided", "config.wide_trust"].contains(event));
+        events.retain(|event| *event != "fwd.decided" && !event.starts_with("config."));
         events.sort_unstable();
         assert_eq!(events, ["alias.dropped", "fwd.malformed", "fwd.removed", "hop.protected"]);
     }
@@ -798,7 +827,17 @@ mod tests {
             include_str!("head.rs"),
             include_str!("headers.rs"),
             include_str!("lighttpd_cgi_root_fix.rs"),
+            include_str!("reload.rs"),
+            include_str!("shadow.rs"),
         ];
+        for code in proxyfix_policy::lint::Code::ALL {
+            let name = format!("config.{code}").replace('-', "_");
+            assert!(NAMES.contains(&name.as_str()), "{name}");
+        }
+        let said = include_str!("sentinels.rs").split(['"', '`']).filter(|it| it.starts_with("sentinel."));
+        let said: Vec<&str> = said.filter_map(|it| it.split([' ', ':']).next()).collect();
+        let said: Vec<&str> = said.into_iter().filter(|it| it.ends_with(char::is_alphabetic)).collect();
+        assert!(!said.is_empty() && said.iter().all(|name| NAMES.contains(name)), "{said:?}");
         let literals = sources.iter().flat_map(|source| source.split("event = \"").skip(1));
         let literals = literals.filter_map(|rest| Some(rest.split_once('"')?.0));
         let foreign: Vec<&str> =

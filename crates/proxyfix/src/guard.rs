@@ -41,15 +41,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
-use proxyfix_policy::{Error, Host, Origin, Scheme};
+use proxyfix_policy::{Ending, Error, Field, Host, Origin, Outcome, Scheme};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::events;
+use crate::headers::Removed;
 
 /// Refuses requests whose origin is not what the operator demands. Without a demand it refuses none.
 ///
@@ -63,6 +64,9 @@ use crate::events;
 /// | [`allow_hosts`](Self::allow_hosts) | no well-formed host | 400 |
 /// | | a host that is not ours | 421 (RFC 9110 section 15.5.20) |
 /// | [`require_https`](Self::require_https) | a client that used `http` | 400 |
+/// | [`strict`](Self::strict) | all of these, and what else is odd | 400 |
+/// | [`require_peer`](Self::require_peer) | nobody said who is connected | 500, the operator's to mend |
+/// | [`limits`](Self::limits), always | forwarding headers of a trusted peer that are too large, or too many | 431 (RFC 6585 section 5) |
 /// | any | no fix ran before | 500, the operator's to mend |
 ///
 /// Answers are short fixed texts that are never cached and repeat nothing of the request. The inner
@@ -74,11 +78,31 @@ pub struct Guard {
     rules: Arc<Rules>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a demand of its own")]
 struct Rules {
+    peer: bool,
     complete: bool,
+    strict: bool,
     https: bool,
     hosts: Vec<Allowed>,
+    most_bytes: usize,
+    most_lines: usize,
+}
+
+/// By default only what no honest proxy sends is refused.
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            peer: false,
+            complete: false,
+            strict: false,
+            https: false,
+            hosts: Vec::new(),
+            most_bytes: 8 << 10,
+            most_lines: 16,
+        }
+    }
 }
 
 /// A host, or the hosts below one.
@@ -90,9 +114,41 @@ enum Allowed {
 }
 
 impl Guard {
-    /// Demands nothing yet.
+    /// Demands nothing yet but the [limits](Self::limits).
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The bytes that the values of one family of forwarding headers may have, 8192 by default, and the
+    /// lines of one of its headers, 16 by default.
+    ///
+    /// The limits hold for requests of trusted peers, whose headers are read; a stranger's are removed
+    /// unread and never a reason to refuse. Neither can be 0.
+    pub fn limits(self, bytes: usize, lines: usize) -> Result<Self, Error> {
+        if bytes == 0 || lines == 0 {
+            return Err(Error::refused(&format!(
+                "limits of {bytes} bytes and {lines} lines: 0 would refuse every request of a proxy, and does \
+                 not switch a limit off"
+            )));
+        }
+        Ok(self.map(|rules| (rules.most_bytes, rules.most_lines) = (bytes, lines)))
+    }
+
+    /// Refuses requests of which nobody said who is connected, with 500: the operator has to wire it.
+    pub fn require_peer(self) -> Self {
+        self.map(|rules| rules.peer = true)
+    }
+
+    /// Refuses whatever is odd: requests without a [peer](Self::require_peer), with an
+    /// [incomplete](Self::reject_incomplete) origin, and those of trusted peers
+    ///
+    /// - with a value that was [refused](crate::Outcome::Refused), whatever its field,
+    /// - that passed fewer proxies than are declared ([`Origin::is_short`](crate::Origin::is_short));
+    ///
+    /// and, whoever sent it, one whose own host is none, or two, or that names one in its target and
+    /// another in `Host`; since HTTP/1.1 a request states one (RFC 9112 section 3.2).
+    pub fn strict(self) -> Self {
+        self.map(|rules| rules.strict = true)
     }
 
     /// Refuses requests whose chain does not say who the client is
@@ -181,45 +237,67 @@ impl Refusal {
 
 impl Rules {
     fn refusal(&self, parts: &Parts) -> Option<Refusal> {
+        use StatusCode as Status;
         let refusal = |status, reason, text| Some(Refusal { status, reason, text });
-        let demands = self.complete || self.https || !self.hosts.is_empty();
+        let demands = self.peer || self.complete || self.strict || self.https || !self.hosts.is_empty();
         let Some(origin) = parts.extensions.get::<Origin>() else {
             return demands.then_some(Refusal {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
+                status: Status::INTERNAL_SERVER_ERROR,
                 reason: "no-fix",
                 text: "this service is not set up to know its clients\n",
             });
         };
-        if self.complete && origin.ending().is_incomplete() {
-            return refusal(
-                StatusCode::BAD_REQUEST,
-                "incomplete",
-                "the proxies in front do not say who the client is\n",
-            );
+        if (self.peer || self.strict) && origin.ending() == Ending::PeerUnknown {
+            let text = "this service is not set up to know its clients\n";
+            return refusal(Status::INTERNAL_SERVER_ERROR, "no-peer", text);
+        }
+        if origin.ending().is_from_trusted_peer() && self.is_exceeded(parts) {
+            let text = "the forwarding headers are too large\n";
+            return refusal(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-large", text);
+        }
+        if (self.complete || self.strict) && origin.ending().is_incomplete() {
+            let text = "the proxies in front do not say who the client is\n";
+            return refusal(Status::BAD_REQUEST, "incomplete", text);
+        }
+        if self.strict && is_odd(origin) {
+            let text = "the forwarding headers contradict the setup of this service\n";
+            return refusal(Status::BAD_REQUEST, "odd", text);
+        }
+        let needed = self.strict && (origin.has_host_conflict() || parts.version >= Version::HTTP_11);
+        let no_host = origin.host().is_none() && (needed || origin.is_host_withheld());
+        if self.strict && (no_host || origin.has_host_conflict()) {
+            return refusal(Status::BAD_REQUEST, "no-host", "the request states no well-formed host\n");
         }
         match origin.host() {
             _ if self.hosts.is_empty() => {}
             None => {
-                return refusal(
-                    StatusCode::BAD_REQUEST,
-                    "no-host",
-                    "the request states no well-formed host\n",
-                );
+                return refusal(Status::BAD_REQUEST, "no-host", "the request states no well-formed host\n");
             }
             Some(host) if self.hosts.iter().any(|allowed| allowed.admits(host)) => {}
             Some(_) => {
-                return refusal(
-                    StatusCode::MISDIRECTED_REQUEST,
-                    "host-not-allowed",
-                    "this host is not served here\n",
-                );
+                let text = "this host is not served here\n";
+                return refusal(Status::MISDIRECTED_REQUEST, "host-not-allowed", text);
             }
         }
         if self.https && origin.scheme() != Scheme::Https {
-            return refusal(StatusCode::BAD_REQUEST, "not-https", "this service is served over https only\n");
+            let text = "this service is served over https only\n";
+            return refusal(Status::BAD_REQUEST, "not-https", text);
         }
         None
     }
+
+    /// Whether a family of the headers that the fix removed exceeds the limits.
+    fn is_exceeded(&self, parts: &Parts) -> bool {
+        parts.extensions.get::<Removed>().is_some_and(|removed| {
+            removed.most_lines() > self.most_lines || removed.most_bytes() > self.most_bytes
+        })
+    }
+}
+
+/// Whether a trusted peer's headers do not fit what is declared.
+fn is_odd(origin: &Origin) -> bool {
+    let refused = |field| matches!(origin.outcome(field), Outcome::Refused(_));
+    origin.is_short() || Field::ALL.into_iter().any(refused)
 }
 
 impl<S> Layer<S> for Guard {
@@ -390,6 +468,90 @@ mod tests {
         let guard = Guard::new().require_https();
         assert_refuses(&guard, &fixed(None, "203.0.113.9", "https"), None);
         assert_refuses(&guard, &fixed(None, "203.0.113.9", "http"), Some(400));
+    }
+
+    /// The head of a request from `peer`, after the fix, whose hops are two.
+    fn judged(peer: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Parts {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let request = headers.iter().fold(Request::get(target), |it, (name, value)| it.header(*name, *value));
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        peer.map(|peer| parts.extensions.insert(peer.parse::<Peer>().unwrap()));
+        ProxyFix::builder(trusted).x_for(2).host().build().unwrap().fix(&mut parts);
+        parts
+    }
+
+    #[test]
+    fn t06_a_missing_peer_is_refused_on_demand() {
+        let parts = judged(None, "/", &[("host", "a.example")]);
+        assert_refuses(&Guard::new(), &parts, None);
+        assert_refuses(&Guard::new().require_peer(), &parts, Some(500));
+        assert_refuses(&Guard::new().strict(), &parts, Some(500));
+    }
+
+    #[test]
+    fn strictness_refuses_whatever_is_odd() {
+        const HOST: (&str, &str) = ("host", "a.example");
+        const CHAIN: (&str, &str) = ("x-forwarded-for", "203.0.113.9, 10.0.0.7");
+        let strict = Guard::new().strict();
+        let proxied = |headers: &[(&str, &str)]| judged(Some("10.0.0.2"), "/", headers);
+        assert_refuses(&strict, &proxied(&[HOST, CHAIN]), None);
+        for odd in [
+            &[HOST, ("x-forwarded-for", "203.0.113.9, junk")][..],
+            // T09
+            &[HOST, ("x-forwarded-for", "198.51.100.7, 203.0.113.9")],
+            // T86, T88, T70
+            &[HOST, CHAIN, ("x-forwarded-proto", "https, http, http")],
+            &[HOST, CHAIN, ("x-forwarded-proto", "javascript")],
+            &[HOST, CHAIN, ("x-forwarded-host", "good.example@evil.example")],
+            // T81, T82
+            &[HOST, HOST, CHAIN],
+            &[("host", "a b"), CHAIN],
+            &[CHAIN],
+        ] {
+            assert_refuses(&strict, &proxied(odd), Some(400));
+            assert_refuses(&Guard::new(), &proxied(odd), None);
+        }
+        // T84
+        let target = "http://good.example/x";
+        let forged = [("host", "evil.example"), CHAIN];
+        assert_refuses(&strict, &judged(Some("10.0.0.2"), target, &forged), Some(400));
+        assert_refuses(&strict, &judged(Some("203.0.113.9"), target, &forged), Some(400));
+        assert_refuses(
+            &strict,
+            &judged(Some("10.0.0.2"), target, &[("host", "GOOD.example:80"), CHAIN]),
+            None,
+        );
+        // A stranger's headers are no reason, and a health check is none.
+        let stranger = [HOST, ("x-forwarded-for", "junk"), ("x-forwarded-proto", "javascript")];
+        assert_refuses(&strict, &judged(Some("203.0.113.9"), "/", &stranger), None);
+        assert_refuses(&strict, &proxied(&[HOST]), None);
+    }
+
+    #[test]
+    fn t82_http_1_0_needs_no_host() {
+        let mut parts = judged(Some("203.0.113.9"), "/", &[]);
+        assert_refuses(&Guard::new().strict(), &parts, Some(400));
+        parts.version = Version::HTTP_10;
+        assert_refuses(&Guard::new().strict(), &parts, None);
+    }
+
+    #[test]
+    fn t37_t38_t121_forwarding_headers_have_limits() {
+        let long = format!("{}203.0.113.9", "198.51.100.7,".repeat(700));
+        let lines = |count| vec![("x-forwarded-for", "203.0.113.9"); count];
+        let proxied = |headers: &[(&str, &str)]| judged(Some("10.0.0.2"), "/", headers);
+        let guard = Guard::new();
+        assert_refuses(&guard, &proxied(&[("x-forwarded-for", &long)]), Some(431));
+        assert_refuses(&guard, &proxied(&[("forwarded", &long)]), Some(431));
+        assert_refuses(&guard, &proxied(&[("x-forwarded-for", &long[..8000])]), None);
+        let half = &long[..5000];
+        assert_refuses(&guard, &proxied(&[("x-forwarded-for", half), ("x-forwarded-host", half)]), Some(431));
+        assert_refuses(&guard, &proxied(&[("x-forwarded-for", half), ("forwarded", half)]), None);
+        assert_refuses(&guard, &proxied(&lines(16)), None);
+        assert_refuses(&guard, &proxied(&lines(17)), Some(431));
+        assert_refuses(&guard.limits(8192, 17).unwrap(), &proxied(&lines(17)), None);
+        assert_refuses(&Guard::new(), &judged(Some("203.0.113.9"), "/", &lines(100)), None);
+        assert!(Guard::new().limits(0, 16).is_err() && Guard::new().limits(8192, 0).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
+use proxyfix_policy::lint::Severity;
 use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
     Scheme,
@@ -120,6 +121,9 @@ impl Judge {
             Some(earlier) => origin.after(earlier),
             None => origin.with_gateway(through_gateway),
         };
+        if earlier.is_none() && named.conflicts(&origin) {
+            origin.note_host_conflict();
+        }
         if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
             origin.withhold_host();
         }
@@ -205,22 +209,16 @@ macro_rules! options {
 }
 pub(crate) use options;
 
-/// Says at construction what is permitted and risky (once a construction, never a request).
+/// Says at construction what is permitted and probably not wanted: one event for each finding, named
+/// after it, `config.wide_trust` after `wide-trust`.
 pub(crate) fn report_risks(policy: &Policy) {
-    let trusted = policy.trusted();
-    if trusted.trusts_every_peer() {
-        tracing::warn!(
-            event = "config.trust_any",
-            "every peer is trusted: whoever can connect can claim to be anybody"
-        );
-    } else if trusted.trusts_nobody() {
-        tracing::info!(event = "config.no_trust", "nobody is trusted: forwarding headers have no effect");
-    } else if trusted.is_wide() {
-        tracing::warn!(
-            event = "config.wide_trust",
-            "a trusted network is wider than /16 (IPv6: /48): whatever runs there may name any client; list \
-             the addresses of the proxies"
-        );
+    for finding in policy.lint() {
+        let name = format!("config.{}", finding.code()).replace('-', "_");
+        if finding.severity() == Severity::Note {
+            tracing::info!(event = name, "{finding}");
+        } else {
+            tracing::warn!(event = name, "{finding}");
+        }
     }
 }
 
@@ -360,6 +358,14 @@ impl Named {
     }
 
     /// Reports what is wrong with a host that stands as received.
+    /// Whether target and `Host` name different hosts, and the request's own host counts.
+    fn conflicts(&self, origin: &Origin) -> bool {
+        origin.outcome(Field::Host) != Outcome::Believed
+            && self.host.host().is_some()
+            && self.authority.host().is_some()
+            && !self.host.says(self.authority.host(), origin.scheme())
+    }
+
     fn report(&self, parts: &Parts, origin: &Origin) {
         if origin.outcome(Field::Host) == Outcome::Believed {
             return;
@@ -373,9 +379,7 @@ impl Named {
                 let authority = uri::authority(parts).map_or("", Authority::as_str);
                 events::host_invalid(origin, "malformed", authority.as_bytes());
             }
-            (Said::Host(_), Said::Host(_)) if !self.host.says(self.authority.host(), origin.scheme()) => {
-                events::host_conflict(origin);
-            }
+            _ if self.conflicts(origin) => events::host_conflict(origin),
             (Said::Nothing, Said::Nothing) if parts.version == Version::HTTP_11 => {
                 events::host_invalid(origin, "missing", b"");
             }

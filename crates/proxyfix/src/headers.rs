@@ -86,6 +86,24 @@ impl Removed {
         self.lines.is_empty() && self.canonical.is_none()
     }
 
+    /// The most lines that one header had.
+    pub(crate) fn most_lines(&self) -> usize {
+        self.lines.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).max().unwrap_or_default()
+    }
+
+    /// The most bytes that the values of one family had: `X-Forwarded-*` is one, others stand alone.
+    pub(crate) fn most_bytes(&self) -> usize {
+        let (mut family, mut most) = (0, 0);
+        for lines in self.lines.chunk_by(|a, b| a.0 == b.0) {
+            let bytes = lines.iter().map(|(_, value)| value.len()).sum();
+            if lines.iter().all(|(name, _)| name.as_str().starts_with("x-forwarded-")) {
+                family += bytes;
+            }
+            most = most.max(bytes).max(family);
+        }
+        most
+    }
+
     /// The names, each once.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.lines.chunk_by(|a, b| a.0 == b.0).filter_map(|lines| Some(lines.first()?.0.as_str()))

@@ -59,6 +59,8 @@
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
 //! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
+//! | be told what a policy permits and should not | [`Policy::lint`], the module [`lint`] | the crate `proxyfix-policy` |
+//! | be told when the policy and the proxies do not fit | [`Sentinels`] | `sentinels.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
 //! | see what came in, or put it back | [`KeepOriginal`], [`Original`], [`restore`] | `original.rs` |
 //! | have client, server and scheme in the span of each request | [`span`](fn@span), [`record`] | `span.rs` |
@@ -97,6 +99,7 @@ mod ranges;
 #[cfg(feature = "reload")]
 mod reload;
 mod script_name_stripper;
+mod sentinels;
 mod shadow;
 mod span;
 mod uri;
@@ -114,12 +117,13 @@ pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Gate, Hop, Host, IpNet, KeyWidths,
     Mount, Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
-    Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded,
+    Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
 };
 pub use ranges::Ranges;
 #[cfg(feature = "reload")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reload")))]
 pub use reload::{Reload, Reloadable, Watch};
 pub use script_name_stripper::ScriptNameStripper;
+pub use sentinels::{Sentinels, Unlisted, Warning};
 pub use shadow::{Difference, Shadow};
 pub use span::{record, span};

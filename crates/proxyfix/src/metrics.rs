@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | [`DECISIONS`] `proxyfix_decisions_total` | `ending`: an [`Ending`](crate::Ending) | decisions: one for each request and fix that judges it |
 //! | [`FIELDS`] `proxyfix_fields_total` | `field`: a [`Field`]; `outcome`: `believed`, or a [`Refusal`](crate::Refusal) | values in headers of trusted peers that were taken, or refused and why |
-//! | [`REFUSALS`] `proxyfix_guard_refusals_total` | `reason`: `no-fix`, `incomplete`, `no-host`, `host-not-allowed` or `not-https` | requests that a [`Guard`](crate::Guard) refused |
+//! | [`REFUSALS`] `proxyfix_guard_refusals_total` | `reason`: `no-fix`, `no-peer`, `too-large`, `incomplete`, `odd`, `no-host`, `host-not-allowed` or `not-https` | requests that a [`Guard`](crate::Guard) refused |
+//! | [`SHADOW`] `proxyfix_shadow_differences_total` | `field`: a [`Field`] | values that a policy in the [shadow](crate::Shadow) would have decided otherwise |
 //!
 //! Labels are names out of lists that are ours, such as `client-found` and `malformed`; no client and no
 //! proxy can add one. Events are sampled ([`events`](crate::events)), counters count everything.
@@ -46,11 +47,15 @@ pub const FIELDS: &str = "proxyfix_fields_total";
 /// What a guard refused.
 pub const REFUSALS: &str = "proxyfix_guard_refusals_total";
 
+/// What a policy in the shadow would have decided otherwise.
+pub const SHADOW: &str = "proxyfix_shadow_differences_total";
+
 /// Tells the recorder what each counter means, for exporters that show it.
 pub fn describe() {
     describe_counter!(DECISIONS, "Decisions where a request came from, by the ending of the walk.");
     describe_counter!(FIELDS, "Values in headers of trusted peers, believed or refused.");
     describe_counter!(REFUSALS, "Requests that a guard refused.");
+    describe_counter!(SHADOW, "Values that a policy in the shadow would have decided otherwise.");
 }
 
 pub(crate) fn decided(origin: &Origin) {
@@ -67,4 +72,8 @@ pub(crate) fn decided(origin: &Origin) {
 
 pub(crate) fn guard_refused(reason: &'static str) {
     counter!(REFUSALS, "reason" => reason).increment(1);
+}
+
+pub(crate) fn shadow_differs(field: Field) {
+    counter!(SHADOW, "field" => field.as_str()).increment(1);
 }

@@ -65,7 +65,7 @@
 //! | `heroku` | nothing | Try what the router does with two lines of X-Forwarded-For: in 2016 it was seen to append to the first and to pass on the second, which could name anyone. Dynos of a private space reach each other. |
 //! | `nginx` | proxy_set_header X-Real-IP $remote_addr; | Without that line nginx passes on the X-Real-IP that a client sent. A location with a proxy_set_header of its own inherits none. |
 
-use proxyfix_policy::{Error, Family, Field, Hop, Policy, PolicyBuilder, Topology, TrustedProxies};
+use proxyfix_policy::{Error, Family, Field, Gate, Hop, Policy, PolicyBuilder, Topology, TrustedProxies};
 
 /// A CDN, load balancer or platform whose habits are known.
 ///
@@ -176,10 +176,11 @@ pub enum Demand {
     /// The peer is one of the provider's machines. A preset does not build without it.
     Peers,
     /// A header holds a secret that you and your account at the provider share, because other customers
-    /// connect from the same machines, or because only the same setting makes the headers true.
+    /// connect from the same machines, or because only the same setting makes the headers true. A preset
+    /// does not ask for it by itself: how other customers' requests differ from yours, you know better.
     Secret,
     /// This header holds the identifier of your account, because other customers connect from the same
-    /// machines.
+    /// machines. A preset believes nothing without it.
     Header(&'static str),
 }
 
@@ -243,10 +244,24 @@ impl Preset {
     ///
     /// | peers | |
     /// | --- | --- |
-    /// | a set | believed, where the [other demands](Facts::demands) hold: the policy does not see them |
+    /// | a set | believed |
     /// | nobody | refused: the error says where the provider publishes its addresses |
     /// | every peer | refused, but for platforms that let nothing else in, and [their addresses are not published](Peers::NotPublished) |
     /// | a set that declares [hops](TrustedProxies::hops) | refused: the preset knows what is added |
+    ///
+    /// A preset that demands [a header of your account](Demand::Header) asks for it as a
+    /// [`Proof`](crate::Proof), without which no request is believed; give it to the fix that is made
+    /// [of the builder](Self::builder). A [secret](Demand::Secret) is for you to add in the same way.
+    ///
+    /// ```
+    /// use proxyfix::{Preset, Proof, ProxyFix};
+    ///
+    /// let peers = "192.0.2.0/24".parse()?; // AzureFrontDoor.Backend, from the file of service tags
+    /// let fix = ProxyFix::of(Preset::AzureFrontDoor.builder(peers)?)
+    ///     .and_proof(Proof::front_door(["a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1"])?)
+    ///     .build()?;
+    /// # Ok::<(), proxyfix::Error>(())
+    /// ```
     pub fn policy(self, peers: TrustedProxies) -> Result<Policy, Error> {
         self.builder(peers)?.build()
     }
@@ -270,7 +285,10 @@ impl Preset {
             return Ok(Policy::builder(Topology::new([self.hop(facts.name, peers)?])?));
         }
         facts.check(&peers)?;
-        let builder = Policy::builder(peers.hops(1)?).family(facts.family());
+        let mut builder = Policy::builder(peers.hops(1)?).family(facts.family());
+        if facts.demands.iter().any(|demand| matches!(demand, Demand::Header(_))) {
+            builder = builder.gate(Gate::AddressAndProof);
+        }
         if facts.family() == Family::XForwarded {
             return Ok(builder.fields(facts.fields()));
         }
@@ -578,15 +596,23 @@ mod tests {
     use proxyfix_policy::{Ending, Origin, Peer};
 
     use super::*;
-    use crate::{Fix, ProxyFix};
+    use crate::{Fix, Proof, ProxyFix};
 
     /// The origin of a request with these headers, decided by the preset for one set of peers.
     #[track_caller]
     fn origin(preset: Preset, peers: TrustedProxies, peer: &str, headers: &[(&str, &str)]) -> Origin {
-        let fix = ProxyFix::new(preset.policy(peers).unwrap());
+        let mut fix = ProxyFix::of(preset.builder(peers).unwrap());
+        let id = "a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1";
+        if preset == Preset::AzureFrontDoor {
+            fix = fix.and_proof(Proof::front_door([id]).unwrap());
+        }
+        let fix = fix.build().unwrap();
         let mut request = Request::get("/").extension(peer.parse::<Peer>().unwrap());
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if preset == Preset::AzureFrontDoor {
+            request = request.header("x-azure-fdid", id);
         }
         let mut parts: Parts = request.body(()).unwrap().into_parts().0;
         fix.fix(&mut parts);
@@ -678,6 +704,18 @@ mod tests {
         assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
         assert_eq!(origin.host().unwrap().as_str(), "good.example");
         assert_eq!(origin.scheme().as_str(), "https");
+    }
+
+    #[test]
+    fn azure_front_door_is_nobodys_without_its_id() {
+        let builder = || Preset::AzureFrontDoor.builder(PEERS.parse().unwrap()).unwrap();
+        assert!(ProxyFix::of(builder()).build().unwrap_err().to_string().contains("and_proof"));
+        let fix = ProxyFix::new(Preset::AzureFrontDoor.policy(PEERS.parse().unwrap()).unwrap());
+        let request = Request::get("/").extension(PEER.parse::<Peer>().unwrap());
+        let request = request.header("x-azure-socketip", "203.0.113.9");
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        fix.fix(&mut parts);
+        assert_eq!(parts.extensions.get::<Origin>().unwrap().ending(), Ending::PeerUntrusted);
     }
 
     #[test]

@@ -111,6 +111,8 @@ impl Shadow {
         let mut differs = false;
         for field in Field::ALL.into_iter().filter(|field| said(now, *field) != said(&then, *field)) {
             inner.fields[field as usize].fetch_add(1, Ordering::Relaxed);
+            #[cfg(feature = "metrics")]
+            crate::metrics::shadow_differs(field);
             differs = true;
         }
         if !differs {
