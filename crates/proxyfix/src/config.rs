@@ -262,9 +262,19 @@ pub(crate) enum OnIncomplete {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GuardKeys {
+    pub(crate) strict: Option<bool>,
+    pub(crate) require_peer: Option<bool>,
     pub(crate) reject_incomplete: Option<bool>,
     pub(crate) allow_hosts: Option<Vec<String>>,
     pub(crate) require_https: Option<bool>,
+    pub(crate) limits: Option<LimitKeys>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitKeys {
+    pub(crate) bytes: usize,
+    pub(crate) lines: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -444,7 +454,10 @@ impl Config {
     }
 
     /// The same of other variables than those of the process, for tests. Secrets are taken from these, too.
-    pub fn from_variables<N, V>(prefix: &str, variables: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
+    pub fn from_variables<N, V>(
+        prefix: &str,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, Error>
     where
         N: Into<String>,
         V: Into<String>,
@@ -459,7 +472,8 @@ impl Config {
         let secrets: Vec<String> = config.secret.iter().flat_map(|secret| &secret.env).cloned().collect();
         let mut over = Value::Object(Map::new());
         for (name, value) in &variables {
-            let Some(suffix) = suffix(name, prefix).filter(|it| *it != FILE && !secrets.contains(name)) else {
+            let Some(suffix) = suffix(name, prefix).filter(|it| *it != FILE && !secrets.contains(name))
+            else {
                 continue;
             };
             let variable = read_variable(suffix, &value.0, prefix).and_then(|(path, value)| {
@@ -489,7 +503,7 @@ impl Config {
             (self.trust, self.trust_file, self.any_peer) = (None, None, None);
         }
         if let (Some(guard), Some(over)) = (&mut self.guard, over.guard.clone()) {
-            replace!(guard, over; reject_incomplete allow_hosts require_https);
+            replace!(guard, over; strict require_peer reject_incomplete allow_hosts require_https limits);
         } else {
             replace!(self, over; guard);
         }
@@ -570,9 +584,10 @@ fn read_variable(suffix: &str, text: &str, prefix: &str) -> Result<(&'static [&'
             let (field, value) = pair.split_once('=')?;
             Some((field.trim().to_owned(), read(value.trim())))
         });
-        pairs.collect::<Option<Map<_, _>>>().map(Value::Object).ok_or_else(|| {
-            Error::refused(&format!("{text:?}: expected FIELD=VALUE with commas between"))
-        })
+        pairs
+            .collect::<Option<Map<_, _>>>()
+            .map(Value::Object)
+            .ok_or_else(|| Error::refused(&format!("{text:?}: expected FIELD=VALUE with commas between")))
     };
     let value = match form {
         Form::Text => text.into(),

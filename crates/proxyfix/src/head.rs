@@ -205,7 +205,30 @@ macro_rules! options {
                 self
             }
         }
+
+        #[cfg(feature = "config")]
+        impl $crate::head::Judging for $builder {
+            fn with(
+                self,
+                options: $crate::head::Options,
+                remove: Vec<String>,
+                policy: impl FnOnce(proxyfix_policy::PolicyBuilder) -> proxyfix_policy::PolicyBuilder,
+            ) -> Self {
+                Self { policy: policy(self.policy), options, remove, ..self }
+            }
+        }
     };
+}
+
+/// The builders, as a configuration sees them: all options at once.
+#[cfg(feature = "config")]
+pub(crate) trait Judging {
+    fn with(
+        self,
+        options: Options,
+        remove: Vec<String>,
+        policy: impl FnOnce(PolicyBuilder) -> PolicyBuilder,
+    ) -> Self;
 }
 pub(crate) use options;
 

@@ -19,9 +19,7 @@
 //! ```
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -32,6 +30,7 @@ use http::request::Parts;
 use proxyfix_policy::{Error, Policy, TrustedProxies};
 
 use crate::fix::fix_is_a_layer;
+use crate::ranges::read_file;
 use crate::{Fix, ProxyFix};
 
 /// A [`ProxyFix`] whose policy can be replaced while requests run.
@@ -262,19 +261,6 @@ impl fmt::Debug for Reload {
 enum Careful {
     Yes,
     No,
-}
-
-/// Bytes of a file that are read; the largest list that a provider publishes has some megabytes.
-const LARGEST_FILE: u64 = 16 << 20;
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    use io::Read as _;
-    let mut octets = Vec::new();
-    fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
-    }
-    Ok(octets)
 }
 
 fn check_shrinkage(present: &Policy, new: &Policy) -> Result<(), Error> {
