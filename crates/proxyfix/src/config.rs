@@ -607,3 +607,464 @@ fn read_variable(suffix: &str, text: &str, prefix: &str) -> Result<(&'static [&'
     };
     Ok((path, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::request::Parts;
+    use http::{HeaderName, Request};
+    use proxyfix_policy::{Origin, Peer};
+
+    use super::*;
+    use crate::Fix;
+
+    /// The text of this file, whose tables are tested.
+    const SOURCE: &str = include_str!("config.rs");
+    const EVERY_KEY: &str = include_str!("config/every-key.toml");
+    const OTHER_FORMS: &str = include_str!("config/other-forms.toml");
+    const HOPS: &str = include_str!("config/hops.toml");
+
+    const SECRET: &str = "0123456789abcdef-secret";
+
+    /// The cells of the rows of the table in the documentation that begins with `head`.
+    fn rows(head: &str) -> Vec<Vec<&'static str>> {
+        let table = SOURCE.lines().skip_while(move |line| *line != format!("//! | {head} |")).skip(2);
+        let table = table.map_while(|line| line.strip_prefix("//! | ")?.strip_suffix(" |"));
+        table.map(|row| row.split(" | ").collect()).collect()
+    }
+
+    /// A directory with these files.
+    fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        directory
+    }
+
+    fn head(peer: &str, headers: &[(&str, &str)]) -> Parts {
+        let request = Request::get("/").extension(peer.parse::<Peer>().unwrap());
+        let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    /// The origin that the stack of `config` finds.
+    #[track_caller]
+    fn origin(config: &Config, peer: &str, headers: &[(&str, &str)]) -> Origin {
+        let mut parts = head(peer, headers);
+        config.build().unwrap().fix(&mut parts);
+        parts.extensions.remove::<Origin>().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_client(config: &Config, peer: &str, chain: &str, client: &str) {
+        let origin = origin(config, peer, &[("x-forwarded-for", chain)]);
+        assert_eq!(origin.client().map(|it| it.to_string()).as_deref(), Some(client), "{origin}");
+    }
+
+    fn toml(text: &str) -> Config {
+        Config::from_toml(text).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(toml: &str) -> String {
+        Config::from_toml(toml).and_then(|config| config.build().map(drop)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_annotated_example_is_read_and_builds() {
+        let mut config = toml(EVERY_KEY);
+        config.variables = Some([("ORIGIN_SECRET".into(), Hidden(SECRET.into()))].into());
+        let stack = config.build().unwrap();
+        let mut parts = head(
+            "10.0.3.2",
+            &[
+                ("x-forwarded-for", "203.0.113.9, 10.0.3.3"),
+                ("x-fhost", "www.good.example"),
+                ("x-forwarded-proto", "https"),
+                ("x-origin-secret", SECRET),
+                ("x-forwarded-user", "root"),
+            ],
+        );
+        stack.fix(&mut parts);
+        assert_eq!(stack.guard().refuses(&parts), None);
+        assert_eq!(stack.shadow().unwrap().requests(), 1);
+        let origin = parts.extensions.get::<Origin>().unwrap();
+        assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
+        assert_eq!(parts.headers["host"], "www.good.example");
+        assert_eq!(parts.headers["x-real-ip"], "203.0.113.9");
+        let left: Vec<&HeaderName> = parts.headers.keys().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(crate::restore(&mut parts));
+    }
+
+    #[test]
+    #[cfg(all(feature = "ranges", feature = "reload"))]
+    fn the_other_forms_are_read_and_build() {
+        let aws = r#"{"prefixes": [{"ip_prefix": "192.0.2.0/24", "region": "GLOBAL",
+            "service": "CLOUDFRONT_ORIGIN_FACING"}], "ipv6_prefixes": []}"#;
+        let directory = directory(&[
+            ("proxyfix.toml", OTHER_FORMS),
+            ("proxies.txt", "10.0.3.2 # nginx\n"),
+            ("ip-ranges.json", aws),
+            ("origin-secret", "0123456789abcdef-secret\n"),
+        ]);
+        let config = Config::from_file(directory.path().join("proxyfix.toml")).unwrap();
+        assert!(config.build().unwrap().reload().is_some());
+        for peer in ["10.0.3.2", "192.0.2.7"] {
+            let viewer = ("cloudfront-viewer-address", "203.0.113.9:1024");
+            let headers = [viewer, ("front-end-https", "on"), ("x-origin-secret", SECRET)];
+            let origin = origin(&config, peer, &headers);
+            assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
+            assert_eq!(origin.scheme().as_str(), "https");
+        }
+    }
+
+    #[test]
+    fn named_hops_are_read_and_build() {
+        let config = toml(HOPS);
+        let headers = [("x-forwarded-for", "198.51.100.7"), ("cf-connecting-ip", "203.0.113.9")];
+        assert_eq!(origin(&config, "127.0.0.1", &headers).client(), Some("203.0.113.9".parse().unwrap()));
+        assert_eq!(config.build().unwrap().policy().hops().len(), 2);
+    }
+
+    /// The keys that serde expects in the table in which it finds `text`.
+    fn keys(text: &str) -> Vec<String> {
+        let error = Config::from_toml(text).unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected").unwrap_or_else(|| panic!("{error}"));
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let documented = [EVERY_KEY, OTHER_FORMS, HOPS].concat();
+        let words: Vec<&str> =
+            documented.split(|it: char| !(it.is_alphanumeric() || "_-".contains(it))).collect();
+        for table in [
+            "no = 1",
+            "[guard]\nno = 1",
+            "[guard.limits]\nno = 1",
+            "[secret]\nno = 1",
+            "[reload]\nno = 1",
+            "[[hops]]\nno = 1",
+            "[shadow]\nno = 1",
+            "trust_file = { no = 1 }",
+            "headers = { for = { no = 1 } }",
+            "headers = { no = \"X-A\" }",
+            "family = \"no\"",
+            "write = \"no\"",
+            "on_incomplete = \"no\"",
+            "fixes = [{ no = \"\" }]",
+            "[secret]\nheader = \"X-A\"\ngate = \"no\"",
+        ] {
+            let keys = keys(table);
+            assert!(keys.len() > 1 || table.contains("reload"), "{table}: {keys:?}");
+            for key in keys {
+                assert!(words.contains(&key.as_str()) || key == "port", "{key} of {table:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_variable_is_documented_and_its_example_is_read() {
+        let rows = rows("variable | key | example");
+        let documented = rows.iter().map(|row| row[0].trim_matches('`').to_owned());
+        let names =
+            [FILE].into_iter().chain(VARIABLES.iter().map(|it| it.0)).map(|it| format!("PROXYFIX_{it}"));
+        assert_eq!(documented.collect::<Vec<_>>(), names.collect::<Vec<_>>());
+        for (row, (name, path, _)) in rows[1..].iter().zip(VARIABLES) {
+            assert_eq!(row[1].trim_matches('`'), path.join("."));
+            for example in row[2].split("`, `") {
+                let example = example.trim_matches('`');
+                let config = Config::from_variables("PROXYFIX", [(format!("PROXYFIX_{name}"), example)]);
+                assert!(config.is_ok(), "{config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_documented_errors_are_what_is_said() {
+        let rows = rows("in `proxyfix.toml` | the error");
+        assert_eq!(rows.len(), 4);
+        for row in rows {
+            let directory = directory(&[("proxyfix.toml", row[0].trim_matches('`'))]);
+            let path = directory.path().join("proxyfix.toml");
+            let error = Config::from_file(&path).and_then(|config| config.build().map(drop)).unwrap_err();
+            let error = error.to_string().replace(path.to_str().unwrap(), "proxyfix.toml");
+            let documented = row[1].replace("\\[", "[").replace("\\]", "]");
+            match documented.strip_suffix('…') {
+                Some(beginning) => assert!(error.starts_with(beginning), "{error}\n{documented}"),
+                None => assert_eq!(error, documented),
+            }
+        }
+    }
+
+    #[test]
+    fn errors_name_the_key_in_either_format() {
+        for (text, path) in [
+            (
+                "guard = { limits = { bytes = \"many\", lines = 1 } }",
+                "line 1: guard.limits.bytes: invalid type",
+            ),
+            ("trust = 7", "line 1: trust: invalid type: integer `7`, expected a trusted set"),
+            ("hops = 256", "line 1: hops: 256 hops"),
+            ("hops = -1", "line 1: hops: invalid value: integer `-1`, expected a number of proxies"),
+            ("hops = 33", "hops: 33 hops"),
+            ("\n[[hops]]\nname = \"a\"\nwhom = \"\"", "line 4: hops[0].whom: unknown field"),
+            (
+                "fixes = [\"proxy-fix\", \"nope\"]",
+                "line 1: fixes[1]: unknown fix \"nope\", expected \"proxy-fix\"",
+            ),
+            (
+                "fixes = [{ custom-proxy-fix = { hots = \"X\" } }]",
+                "line 1: fixes[0].custom-proxy-fix.hots: unknown variant",
+            ),
+            ("fixes = [{ script-name-stripper = \"\", proxy-fix = \"\" }]", "line 1: fixes[0]"),
+            ("counts = { for = 1, for = 2 }", "line 1: "),
+            ("trust = \"10.0.0.0/8\"\ncounts = { proto = 33 }", "counts.proto: a count of 33"),
+            ("hops = 2\ncounts = { for = 3 }", "counts.for: a count of 3 for \"for\" contradicts 2"),
+            ("headers = { host = \"Host\" }", "headers.host: "),
+            ("trust = \"unix\"\nhops = 2\nfamily = { single = \"X-A\" }", "family: 2 hops"),
+            ("preset = \"clodflare\"", "preset: \"clodflare\" is not a preset"),
+            ("preset = \"cloudflare\"", "preset: the preset \"cloudflare\": who may send"),
+            ("preset = \"nginx\"\nfamily = \"forwarded\"", "family: the preset says"),
+            ("preset = \"azure-front-door\"\ntrust = \"192.0.2.0/24\"", "preset: it asks for the id"),
+            ("trust = \"unix\"\n[[hops]]\nname = \"a\"", "trust: the hops say"),
+            ("[[hops]]\nname = \"a\"", "hops: hop 1 of the topology, \"a\": nobody"),
+            (
+                "fields = [\"for\"]\n[[hops]]\nname = \"a\"\nwho = \"unix\"",
+                "fields: fields beside a topology",
+            ),
+            ("remove = [\"X-A\", \"Host\"]", "remove[1]: "),
+            ("[guard]\nallow_hosts = []", "guard.allow_hosts: "),
+            ("on_incomplete = \"proceed\"\n[guard]\nstrict = true", "on_incomplete: \"proceed\", and"),
+            ("[secret]\nheader = \"X-A\"", "secret: the secret in \"X-A\": none is given"),
+            ("[secret]\nheader = \"X-A\"\nenv = [\"NO_SUCH_VARIABLE\"]", "secret: env: no variable holds"),
+            (
+                "[secret]\nheader = \"X-A\"\nfiles = [\"/nowhere\"]",
+                "secret: files[0]: /nowhere: the file cannot",
+            ),
+            ("trust_file = \"/nowhere\"", "trust_file: /nowhere: the file cannot be read"),
+            ("[shadow]\ntrust = \"nobody\"", "shadow: trust: entry 1 of the trusted set, \"nobody\""),
+            ("[shadow.guard]\nstrict = true", "shadow: guard: a shadow changes nothing"),
+            ("fixes = [\"script-name-stripper\"]\nwrite = \"forwarded\"", "write: no fix of the stack"),
+            ("fixes = [{ custom-proxy-fix = {} }]", "fixes[0].custom-proxy-fix: a CustomProxyFix without"),
+            ("= 1", "line 1: "),
+        ] {
+            let error = refused(text);
+            assert!(error.starts_with(path), "{text}\n{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        let json = |text| Config::from_json(text).unwrap_err().to_string();
+        assert!(
+            json(r#"{"guard": {"alow": 1}}"#)
+                .starts_with("guard.alow: unknown field `alow`, expected one of")
+        );
+        assert!(json("{\n\"hops\": [{\"name\": 7}]}").contains("hops[0].name: invalid type"));
+        assert!(json("{").contains("line 1 column"));
+        assert!(json("{} {}").contains("trailing"));
+        assert!(json(r#"{"trust": "", "trust": ""}"#).contains("duplicate"));
+        assert!(
+            json(r#"{"fixes": [{"script-name-stripper": "", "proxy-fix": ""}]}"#).starts_with("fixes[0]")
+        );
+    }
+
+    #[test]
+    fn files_say_their_format() {
+        let directory = directory(&[("a.yaml", ""), ("a.JSON", r#"{"trust": ["unix"], "hops": null}"#)]);
+        let error = Config::from_file(directory.path().join("a.yaml")).unwrap_err().to_string();
+        assert!(error.contains("a.yaml: expected a file whose name ends in .toml or .json"), "{error}");
+        assert_client(
+            &Config::from_file(directory.path().join("a.JSON")).unwrap(),
+            "unix",
+            "203.0.113.9",
+            "203.0.113.9",
+        );
+        let error = Config::from_file(directory.path().join("none.toml")).unwrap_err().to_string();
+        assert!(error.contains("none.toml: the file cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn the_set_is_what_stands_here_and_in_files() {
+        let directory = directory(&[
+            ("proxyfix.toml", "trust = \"10.0.0.1\"\ntrust_file = [\"lines\", \"nginx.conf\"]"),
+            ("lines", "# ours\n10.0.0.2, unix\n"),
+            ("nginx.conf", "set_real_ip_from 10.0.0.3;\n"),
+        ]);
+        let file = directory.path().join("proxyfix.toml");
+        let config = Config::from_file(&file).unwrap();
+        for peer in ["10.0.0.1", "10.0.0.2", "10.0.0.3", "unix"] {
+            assert_client(&config, peer, "203.0.113.9", "203.0.113.9");
+        }
+        assert_client(&config, "10.0.0.4", "203.0.113.9", "10.0.0.4");
+        fs::write(directory.path().join("lines"), "10.0.0.2\n10.0.0.1/8\n").unwrap();
+        let error = config.build().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: trust_file: ", file.display())), "{error}");
+        assert!(error.contains("lines: line 2: entry 2 of the trusted set, \"10.0.0.1/8\""), "{error}");
+    }
+
+    #[test]
+    fn any_peer_is_for_so_many_hops_and_no_set_is_read() {
+        let config = toml("any_peer = true\ntrust = \"not read\"\nhops = 2");
+        assert_client(&config, "192.0.2.1", "198.51.100.7, 203.0.113.9", "198.51.100.7");
+    }
+
+    #[test]
+    fn the_secret_is_taken_from_variables_and_files_and_never_printed() {
+        let asked = "trust = \"10.0.0.2\"\n[secret]\nheader = \"X-Secret\"\n";
+        let directory = directory(&[
+            ("a.toml", &format!("{asked}files = [\"secret\"]\nenv = [\"UNSET\"]")),
+            ("secret", &format!("{SECRET}\r\n")),
+            ("b.toml", &format!("{asked}env = [\"P_OLD\", \"P_NEW\"]")),
+        ]);
+        let path = |name| directory.path().join(name).to_str().unwrap().to_owned();
+        let variables = [("P_CONFIG", path("b.toml")), ("P_NEW", SECRET.into()), ("P_OLD", String::new())];
+        let inline = toml(&format!("{asked}values = [\"{SECRET}\"]"));
+        for config in [
+            Config::from_file(path("a.toml")).unwrap(),
+            Config::from_variables("P", variables).unwrap(),
+            inline.clone(),
+        ] {
+            let client = |secret| {
+                let headers = [("x-forwarded-for", "203.0.113.9"), ("x-secret", secret)];
+                origin(&config, "10.0.0.2", &headers).client().unwrap().to_string()
+            };
+            assert_eq!((client(SECRET).as_str(), client("guess").as_str()), ("203.0.113.9", "10.0.0.2"));
+            assert!(!format!("{config:?} {:?}", config.build().unwrap()).contains(SECRET));
+        }
+        let instead =
+            toml(&format!("[secret]\nheader = \"X-Secret\"\nvalues = [\"{SECRET}\"]\ngate = \"or\""));
+        let headers = [("x-forwarded-for", "203.0.113.9"), ("x-secret", SECRET)];
+        assert_eq!(origin(&instead, "192.0.2.1", &headers).client(), Some("203.0.113.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn variables_replace_keys_of_the_file() {
+        let file =
+            "trust = \"10.0.0.1\"\nhops = 3\n[guard]\nrequire_https = true\nallow_hosts = [\"a.example\"]";
+        let directory = directory(&[("proxyfix.toml", file), ("set", "10.0.0.3")]);
+        let file = directory.path().join("proxyfix.toml");
+        let read = |variables: &[(&str, &str)]| {
+            let file = ("PROXYFIX_CONFIG", file.to_str().unwrap());
+            Config::from_variables("PROXYFIX", variables.iter().copied().chain([file])).unwrap()
+        };
+        let config = read(&[("PROXYFIX_TRUST", "10.0.0.2"), ("OTHER", "1"), ("PROXYFIXES", "2")]);
+        assert_client(&config, "10.0.0.2", "203.0.113.9", "203.0.113.9");
+        assert_client(&config, "10.0.0.1", "203.0.113.9", "10.0.0.1");
+        assert_eq!(config.build().unwrap().policy().trusted().declared_hops(), Some(3));
+
+        let config =
+            read(&[("PROXYFIX_TRUST_FILE", "set"), ("PROXYFIX_ALLOW_HOSTS", "b.example, c.example")]);
+        assert_client(&config, "10.0.0.3", "203.0.113.9", "203.0.113.9");
+        assert_client(&config, "10.0.0.1", "203.0.113.9", "10.0.0.1");
+        let guard = config.guard.as_ref().unwrap();
+        assert_eq!(guard.require_https, Some(true));
+        assert_eq!(guard.allow_hosts.as_deref().unwrap(), ["b.example", "c.example"]);
+        assert!(read(&[("PROXYFIX_ANY_PEER", "true")]).trust.is_none());
+    }
+
+    #[test]
+    fn variables_that_cannot_be_meant_are_refused() {
+        for (name, value, reason) in [
+            ("PROXYFIX_TURST", "", "PROXYFIX_TURST: an unknown variable; did you mean PROXYFIX_TRUST?"),
+            ("PROXYFIX_CONFIGURATION", "", "; after PROXYFIX_ there may be TRUST, "),
+            ("PROXYFIX_HOPS", "two", "PROXYFIX_HOPS: hops: invalid type: string \"two\", expected a number"),
+            ("PROXYFIX_ANY_PEER", "yes", "PROXYFIX_ANY_PEER: \"yes\": expected true or false"),
+            ("PROXYFIX_FIELDS", "for,", "PROXYFIX_FIELDS: fields[1]: unknown variant ``"),
+            ("PROXYFIX_COUNTS", "for", "PROXYFIX_COUNTS: \"for\": expected FIELD=VALUE"),
+            ("PROXYFIX_COUNTS", "for=x", "PROXYFIX_COUNTS: counts.for: invalid type"),
+            ("PROXYFIX_FAMILY", "cf-connecting-ip", "PROXYFIX_FAMILY: family: unknown variant"),
+            ("PROXYFIX_CONFIG", "/nowhere.toml", "PROXYFIX_CONFIG: /nowhere.toml: the file cannot be read"),
+        ] {
+            let error = Config::from_variables("PROXYFIX", [(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "reload")]
+    fn the_files_are_watched() {
+        use std::time::{Duration, Instant};
+        let directory = directory(&[
+            (
+                "proxyfix.toml",
+                "trust = \"10.0.0.1\"\ntrust_file = [\"a\", \"b\"]\nreload = { interval = \"1s\" }",
+            ),
+            ("a", "10.0.0.2"),
+            ("b", "10.0.0.3"),
+        ]);
+        let stack = Config::from_file(directory.path().join("proxyfix.toml")).unwrap().build().unwrap();
+        let trusts = |peer: &str| {
+            let policy = stack.reload().unwrap().policy();
+            policy.trusted().allows(&peer.parse().unwrap())
+        };
+        assert!(trusts("10.0.0.1") && trusts("10.0.0.2") && trusts("10.0.0.3"));
+        fs::write(directory.path().join("b"), "10.0.0.4").unwrap();
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !trusts("10.0.0.4") && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(trusts("10.0.0.1") && trusts("10.0.0.2") && trusts("10.0.0.4") && !trusts("10.0.0.3"));
+
+        let base = "trust = \"unix\"\n";
+        let reload = "reload = { interval = \"1s\" }\n";
+        assert!(refused(&format!("{base}{reload}")).starts_with("reload: there is no file"));
+        let file = format!("trust_file = \"{}\"\n", directory.path().join("a").display());
+        assert!(
+            refused(&format!("{file}reload = {{ interval = \"0s\" }}"))
+                .starts_with("reload.interval: \"0s\"")
+        );
+        assert!(refused(&format!("{file}{reload}fixes = []")).starts_with("reload: the stack needs one"));
+        let custom =
+            format!("{file}{reload}fixes = [\"proxy-fix\", {{ custom-proxy-fix = {{ host = \"X-A\" }} }}]");
+        assert!(refused(&custom).starts_with("reload: the trusted set of a custom"));
+    }
+
+    #[test]
+    fn what_is_permitted_and_risky_is_found_with_its_key() {
+        let found = |text: &str| {
+            let findings = toml(text).lint();
+            findings.iter().map(|it| format!("{} {}", it.code, it.place)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("trust = \"loopback\""), [""; 0]);
+        assert_eq!(found("trust = \"10.0.0.1/8\""), ["does-not-build trust"]);
+        assert_eq!(
+            found("trust = \"10.0.0.0/8\"\n[shadow]\ntrust = \"private\""),
+            ["wide-trust trust", "wide-trust shadow.trust"]
+        );
+        assert_eq!(
+            found("trust = \"unix\"\nany_peer = true"),
+            ["trust-not-read trust", "trust-any any_peer"]
+        );
+        let host = "trust = \"unix\"\nfields = [\"for\", \"host\"]\n";
+        assert_eq!(found(host), ["host-unrestricted guard.allow_hosts"]);
+        assert_eq!(found(&format!("{host}[guard]\nallow_hosts = [\"a\"]")), [""; 0]);
+        let inline = format!("trust = \"unix\"\n[secret]\nheader = \"X-A\"\nvalues = [\"{SECRET}\"]");
+        assert_eq!(found(&inline), ["inline-secret secret.values"]);
+        assert_eq!(found("preset = \"cloudflare\"\ntrust = \"192.0.2.1\""), ["secret-not-asked-for preset"]);
+        assert_eq!(
+            found("trust = \"unix\"\nfields = [\"for\"]\nfixes = [\"script-name-stripper\"]"),
+            ["policy-not-used fields"]
+        );
+        assert_eq!(
+            found("[[hops]]\nname = \"a\"\nwho = \"unix\"\n[[hops]]\nname = \"b\"\nwho = \"private\""),
+            ["wide-trust hops[1].who"]
+        );
+    }
+
+    #[test]
+    fn a_guard_demands_what_is_stated_and_nothing_else() {
+        let refuses = |text: &str, chain: &str| {
+            let stack = toml(&format!("trust = \"10.0.0.2\"\n{text}")).build().unwrap();
+            let mut parts = head("10.0.0.2", &[("x-forwarded-for", chain)]);
+            stack.fix(&mut parts);
+            stack.guard().refuses(&parts).map(|status| status.as_u16())
+        };
+        let long = ",x".repeat(4500);
+        assert_eq!(refuses("", &long), None);
+        assert_eq!(refuses("on_incomplete = \"reject\"", &long), Some(400));
+        assert_eq!(refuses("[guard]\nreject_incomplete = true", &long), Some(431));
+        assert_eq!(refuses("[guard]\nlimits = { bytes = 10000, lines = 1 }", &long), None);
+        assert_eq!(refuses("[guard]\nstrict = true", "junk"), Some(400));
+        assert_eq!(refuses("[guard]\nrequire_https = true", "203.0.113.9"), Some(400));
+    }
+}

@@ -251,13 +251,12 @@ impl Config {
             smaller.push((key, config));
         };
         for field in Field::ALL {
-            let of = |key: &str| format!("{key}.{}", field.as_str());
-            if self.counts.as_ref().is_some_and(|counts| counts.contains_key(&field)) {
-                without(of("counts"), &|it| drop(it.counts.as_mut().map(|counts| counts.remove(&field))));
-            }
-            if self.headers.as_ref().is_some_and(|headers| headers.contains_key(&field)) {
-                without(of("headers"), &|it| drop(it.headers.as_mut().map(|headers| headers.remove(&field))));
-            }
+            without(format!("counts.{}", field.as_str()), &|it| {
+                it.counts.iter_mut().for_each(|counts| counts.retain(|key, _| *key != field));
+            });
+            without(format!("headers.{}", field.as_str()), &|it| {
+                it.headers.iter_mut().for_each(|headers| headers.retain(|key, _| *key != field));
+            });
         }
         without("counts".into(), &|it| it.counts = None);
         without("headers".into(), &|it| it.headers = None);
