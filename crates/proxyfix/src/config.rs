@@ -434,7 +434,13 @@ impl Config {
             parse(&text)
         };
         let config = read().map_err(|error: Error| error.within(path.display().to_string()))?;
-        Ok(Self { file: Some(path.to_owned()), ..config })
+        Ok(config.of_file(path))
+    }
+
+    /// The same, as if it stood in this file: what it names is looked for beside it, and errors name it.
+    #[must_use]
+    pub fn of_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { file: Some(path.into()), ..self }
     }
 
     /// Reads the variables of the process whose names begin with `prefix` and an underscore; by convention the
@@ -513,6 +519,19 @@ impl Config {
             write absolute_uri keep_original on_incomplete shadow reload file variables
         );
         self
+    }
+
+    /// The first key that names a file or a variable, if one does: for whoever takes a configuration from
+    /// somebody who should not read those.
+    pub fn looks_outside(&self) -> Option<&'static str> {
+        let secret = self.secret.as_ref().is_some_and(|it| !it.env.is_empty() || !it.files.is_empty());
+        let hops = match &self.hops {
+            Some(Hops::Listed(hops)) => hops.iter().any(|hop| hop.who_file.is_some()),
+            _ => false,
+        };
+        let keys = [("trust_file", self.trust_file.is_some()), ("hops", hops), ("secret", secret)];
+        let own = keys.into_iter().find_map(|(key, outside)| outside.then_some(key));
+        own.or_else(|| self.shadow.as_ref().and_then(|shadow| shadow.looks_outside().and(Some("shadow"))))
     }
 
     fn from_value(value: Value) -> Result<Self, Error> {
@@ -1049,6 +1068,16 @@ mod tests {
             found("[[hops]]\nname = \"a\"\nwho = \"unix\"\n[[hops]]\nname = \"b\"\nwho = \"private\""),
             ["wide-trust hops[1].who"]
         );
+    }
+
+    #[test]
+    fn a_key_that_names_a_file_or_a_variable_is_told() {
+        let told = |text: &str| toml(text).looks_outside();
+        assert_eq!(told(EVERY_KEY), Some("secret"));
+        assert_eq!(told(OTHER_FORMS), Some("trust_file"));
+        assert_eq!(told("[[hops]]\nname = \"a\"\nwho_file = \"a\""), Some("hops"));
+        assert_eq!(told("[shadow]\ntrust_file = \"a\""), Some("shadow"));
+        assert_eq!(told(HOPS), None);
     }
 
     #[test]

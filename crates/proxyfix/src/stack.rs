@@ -624,7 +624,7 @@ impl Config {
         };
         let stack = match self.assemble() {
             Ok(stack) => stack,
-            Err(error) => return vec![Finding::of_error(&error)],
+            Err(error) => return vec![Finding::from(&error)],
         };
         let mut findings = Vec::new();
         let mut warn = |code, place: &str, message: &str| {
@@ -702,8 +702,17 @@ impl Config {
 }
 
 impl Finding {
-    /// What does not build.
-    fn of_error(error: &Error) -> Self {
+    /// The codes that a finding can have.
+    pub fn codes() -> impl Iterator<Item = &'static str> {
+        let own =
+            ["does-not-build", "trust-not-read", "inline-secret", "secret-not-asked-for", "policy-not-used"];
+        own.into_iter().chain(Code::ALL.map(Code::as_str))
+    }
+}
+
+/// What does not build, as a finding.
+impl From<&Error> for Finding {
+    fn from(error: &Error) -> Self {
         Self {
             severity: Severity::Error,
             code: "does-not-build",
