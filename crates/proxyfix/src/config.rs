@@ -540,9 +540,10 @@ impl Config {
     }
 }
 
-/// An error at a line and a key, as far as they are known; "." is no key.
+/// An error at a line and a key, as far as they are known; "." and "?" are no keys.
 fn located(message: &str, line: Option<String>, path: &str) -> Error {
-    let places = line.into_iter().chain((path != ".").then(|| path.to_owned()));
+    let path = path.trim_end_matches(['.', '?']);
+    let places = line.into_iter().chain((!path.is_empty()).then(|| path.to_owned()));
     places.rev().fold(Error::refused(message), Error::within)
 }
 
