@@ -6,7 +6,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use proxyfix::{Family, Field, Origin, Peer, Policy, Received, Scheme, TrustedProxies};
+use proxyfix::forwarded::nearest_first;
+use proxyfix::{Family, Field, Forwarded, Origin, Peer, Policy, Received, Scheme, TrustedProxies};
 use proxyfix_fuzz::{
     Node, Pairs, TRUSTED_SETS, counts_at_most_two, element_node, elements, entries, has_twins,
     host_with_port, parameter, proxy, rfc7239_node, walk, x_forwarded_node,
@@ -26,6 +27,7 @@ const LONGEST_ELEMENT: usize = 512;
 
 fuzz_target!(|data: &[u8]| {
     let lines: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();
+    what_is_written_is_read_again(&lines);
     for (policy, other) in POLICIES.iter() {
         as_it_is_read_from_the_left(policy, &lines);
         if counts_at_most_two(policy.trusted()) {
@@ -44,6 +46,28 @@ static POLICIES: LazyLock<Vec<(Policy, Policy)>> = LazyLock::new(|| {
     let both = |trusted| (policy(trusted, Family::Forwarded), policy(trusted, Family::XForwarded));
     TRUSTED_SETS.iter().map(both).collect()
 });
+
+/// What is read as typed values is written in one way, and means the same: to the typed reader, from
+/// the left as from the right, and to the decision.
+fn what_is_written_is_read_again(lines: &[&[u8]]) {
+    let Ok(read) = Forwarded::from_lines(lines.iter().copied()) else { return };
+    let written = read.to_bytes();
+    let again = Forwarded::from_bytes(&written).expect("what was written");
+    assert_eq!(again, read);
+    assert_eq!(again.to_bytes(), written);
+
+    let line = [&written[..]];
+    let from_the_right = nearest_first(line).map(Result::ok);
+    if read.iter().all(|element| element.to_string().len() <= LONGEST_ELEMENT / 2) {
+        assert!(from_the_right.eq(read.iter().rev().cloned().map(Some)), "{read:?}");
+    }
+    if lines.iter().all(|line| line.len() <= LONGEST_ELEMENT) && written.len() <= LONGEST_ELEMENT {
+        for (policy, _) in POLICIES.iter() {
+            let decided = |lines: &[&[u8]]| decide(policy, proxy(), "forwarded", lines);
+            assert_eq!(decided(lines), decided(&line), "{read:?}");
+        }
+    }
+}
 
 fn decide(policy: &Policy, peer: Peer, name: &str, lines: &[&[u8]]) -> Origin {
     let claims: Vec<(&str, &[u8])> = lines.iter().map(|line| (name, *line)).collect();

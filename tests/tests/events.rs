@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use proxyfix::{
     Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies, events,
+    lint,
 };
 use proxyfix_axum::Rejection;
 use proxyfix_tests::log::logged_at;
@@ -67,6 +68,10 @@ fn t44_t69_each_finding_is_one_event() {
     );
     assert!(built.lines().all(|line| line.contains("WARN")), "{built}");
     assert!(built.contains("Guard::allow_hosts"), "{built}");
+
+    let meant = ProxyFix::builder("10.0.0.2".parse::<TrustedProxies>().unwrap()).host();
+    let meant = meant.accept(lint::Code::HostUnrestricted);
+    assert_eq!(logged(|| drop(meant.build())), "");
 }
 
 /// The samplers and what is said once are the process's: everything that is reported of requests is

@@ -11,9 +11,7 @@
 //! To add a column, add a variant to [`Column`], say in [`Column::answer`] how a request reaches the
 //! router, and give each row one more answer. To add a reader, add a table.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -23,13 +21,15 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use axum_client_ip::ClientIpSource;
-use proxyfix::{IpNet, ProxyFix, TrustedProxies};
+use proxyfix::{Canonical, IpNet, ProxyFix, ProxyFixBuilder, TrustedProxies};
 use proxyfix_axum::wrap;
+use proxyfix_tests::log::logged_during;
 use tower::ServiceExt;
 use tower_governor::GovernorLayer;
 use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::{KeyExtractor, PeerIpKeyExtractor, SmartIpKeyExtractor};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, TraceLayer};
+use tracing::Level;
 
 // The requests.
 
@@ -158,23 +158,26 @@ enum Column {
     Bare,
     /// [`fix`].
     Fixed,
+    /// The same, which writes the verified headers anew.
+    Canonical,
 }
 
-const COLUMNS: [Column; 2] = [Column::Bare, Column::Fixed];
+const COLUMNS: [Column; 3] = [Column::Bare, Column::Fixed, Column::Canonical];
 
-/// What is put around an application whose proxy sets client, scheme and host. Two headers of
-/// platforms that this one is not on are named, because a reader below would believe them.
-fn fix() -> ProxyFix {
-    let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
-    let fix = ProxyFix::builder(trusted).host();
-    fix.remove("Fly-Client-IP").remove("CloudFront-Viewer-Address").build().unwrap()
+/// What is put around an application whose proxy sets client, scheme and host.
+fn fix() -> ProxyFixBuilder {
+    ProxyFix::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap()).host()
 }
 
 impl Column {
     async fn answer(self, application: Router, request: Request) -> Response {
         let answer = match self {
             Self::Bare => application.oneshot(request).await,
-            Self::Fixed => wrap(application, fix()).oneshot(request).await,
+            Self::Fixed => wrap(application, fix().build().unwrap()).oneshot(request).await,
+            Self::Canonical => {
+                let fix = fix().write(Canonical::XForwarded).build().unwrap();
+                wrap(application, fix).oneshot(request).await
+            }
         };
         answer.unwrap()
     }
@@ -221,7 +224,7 @@ async fn assert_table(reader: Router, about: About, table: Table) {
             let right = [Some(REFUSED), Some(UNSPECIFIED), about.truth(ask)].contains(&Some(answer.as_str()));
             match column {
                 Column::Bare => fooled |= !right,
-                Column::Fixed => assert!(right, "{what}: {answer}"),
+                Column::Fixed | Column::Canonical => assert!(right, "{what}: {answer}"),
             }
         }
     }
@@ -269,22 +272,22 @@ async fn t15_axum_extra_host_and_scheme() {
 
     #[rustfmt::skip]
     assert_table(answers!(Host(it) = Host => it), About::Host, [
-        // bare                                            fixed
-        ["evil.example",                                   "good.example"],
-        ["evil.example",                                   "good.example"],
-        ["evil.example, good.example, balancer.internal",  "good.example"],
-        ["good.example",                                   "good.example"],
-        ["good.example",                                   "good.example"],
+        // bare                                            fixed, canonical
+        ["evil.example",                                   "good.example", "good.example"],
+        ["evil.example",                                   "good.example", "good.example"],
+        ["evil.example, good.example, balancer.internal",  "good.example", "good.example"],
+        ["good.example",                                   "good.example", "good.example"],
+        ["good.example",                                   "good.example", "good.example"],
     ]).await;
 
     // Without a header it has the target only, which holds a scheme in HTTP/2 or when it is absolute.
     #[rustfmt::skip]
     assert_table(answers!(Scheme(it) = Scheme => it), About::Scheme, [
-        ["https",            REFUSED],
-        ["http",             REFUSED],
-        ["ftp, https, http", REFUSED],
-        [REFUSED,            REFUSED],
-        [REFUSED,            REFUSED],
+        ["https",            REFUSED, "http"],
+        ["http",             REFUSED, "https"],
+        ["ftp, https, http", REFUSED, "https"],
+        [REFUSED,            REFUSED, "http"],
+        [REFUSED,            REFUSED, "http"],
     ]).await;
 }
 
@@ -328,22 +331,22 @@ fn keyed_by(extractor: impl KeyExtractor<Key = IpAddr> + Send + Sync + 'static) 
 async fn t15_tower_governor_keys() {
     #[rustfmt::skip]
     assert_table(keyed_by(SmartIpKeyExtractor), About::Client, [
-        // bare        fixed
-        ["127.0.0.1",  "203.0.113.9"],
-        ["127.0.0.1",  "203.0.113.9"],
-        ["127.0.0.1",  "203.0.113.9"],
-        ["127.0.0.1",  REFUSED],
-        ["203.0.113.9", "203.0.113.9"],
+        // bare        fixed, canonical
+        ["127.0.0.1",  "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",  "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",  "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",  REFUSED, REFUSED],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
     ]).await;
 
     // The peer is no forgery, and no client either: behind a proxy all share one bucket.
     #[rustfmt::skip]
     assert_table(keyed_by(PeerIpKeyExtractor), About::Client, [
-        ["203.0.113.9", "203.0.113.9"],
-        ["10.0.0.2",    "203.0.113.9"],
-        ["10.0.0.2",    "203.0.113.9"],
-        ["10.0.0.2",    REFUSED],
-        ["10.0.0.2",    "203.0.113.9"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    REFUSED, REFUSED],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
     ]).await;
 }
 
@@ -354,9 +357,11 @@ async fn t15_tower_governor_limits_whom_it_should() {
     const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
     const OK: StatusCode = StatusCode::OK;
 
-    for (column, [forged, again, victim]) in
-        [(Column::Bare, [OK, OK, LIMITED]), (Column::Fixed, [OK, LIMITED, OK])]
-    {
+    for (column, [forged, again, victim]) in [
+        (Column::Bare, [OK, OK, LIMITED]),
+        (Column::Fixed, [OK, LIMITED, OK]),
+        (Column::Canonical, [OK, LIMITED, OK]),
+    ] {
         let once = GovernorConfigBuilder::default()
             .period(std::time::Duration::from_secs(3600))
             .burst_size(1)
@@ -378,12 +383,12 @@ async fn t15_tower_governor_limits_whom_it_should() {
 /// What readers of a header answer that the client writes and no proxy does.
 #[rustfmt::skip]
 const SINGLE: Table = [
-    // bare       fixed
-    ["127.0.0.1", REFUSED],
-    ["127.0.0.1", REFUSED],
-    [REFUSED,     REFUSED],
-    [REFUSED,     REFUSED],
-    [REFUSED,     REFUSED],
+    // bare       fixed, canonical
+    ["127.0.0.1", REFUSED, REFUSED],
+    ["127.0.0.1", REFUSED, REFUSED],
+    [REFUSED,     REFUSED, REFUSED],
+    [REFUSED,     REFUSED, REFUSED],
+    [REFUSED,     REFUSED, REFUSED],
 ];
 
 #[tokio::test]
@@ -396,12 +401,12 @@ async fn t15_axum_client_ip() {
     // It insists on its header: without one it refuses and does not invent.
     #[rustfmt::skip]
     assert_table(answers!(RightmostXForwardedFor(it) = RightmostXForwardedFor => it), About::Client, [
-        // bare         fixed
-        ["127.0.0.1",   REFUSED],
-        ["203.0.113.9", REFUSED],
-        ["10.0.0.7",    REFUSED],
-        [REFUSED,       REFUSED],
-        ["203.0.113.9", REFUSED],
+        // bare         fixed, canonical
+        ["127.0.0.1",   REFUSED, "203.0.113.9"],
+        ["203.0.113.9", REFUSED, "203.0.113.9"],
+        ["10.0.0.7",    REFUSED, "203.0.113.9"],
+        [REFUSED,       REFUSED, REFUSED],
+        ["203.0.113.9", REFUSED, "203.0.113.9"],
     ]).await;
 
     assert_table(answers!(RightmostForwarded(it) = RightmostForwarded => it), About::Client, SINGLE).await;
@@ -410,7 +415,6 @@ async fn t15_axum_client_ip() {
     assert_table(answers!(TrueClientIp(it) = TrueClientIp => it), About::Client, SINGLE).await;
     let envoy = answers!(XEnvoyExternalAddress(it) = XEnvoyExternalAddress => it);
     assert_table(envoy, About::Client, SINGLE).await;
-    // These two only because the fix was told to remove them.
     assert_table(answers!(FlyClientIp(it) = FlyClientIp => it), About::Client, SINGLE).await;
     let cloudfront = answers!(CloudFrontViewerAddress(it) = CloudFrontViewerAddress => it);
     assert_table(cloudfront, About::Client, SINGLE).await;
@@ -420,11 +424,11 @@ async fn t15_axum_client_ip() {
         answers!(ClientIp(it) = ClientIp => it).layer(ClientIpSource::ConnectInfo.into_extension());
     #[rustfmt::skip]
     assert_table(connected, About::Client, [
-        ["203.0.113.9", "203.0.113.9"],
-        ["10.0.0.2",    "203.0.113.9"],
-        ["10.0.0.2",    "203.0.113.9"],
-        ["10.0.0.2",    REFUSED],
-        ["10.0.0.2",    "203.0.113.9"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    REFUSED, REFUSED],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
     ]).await;
 }
 
@@ -438,12 +442,12 @@ async fn t15_readers_with_a_trusted_set_of_their_own() {
     });
     #[rustfmt::skip]
     assert_table(Router::new().route("/", real_ip), About::Client, [
-        // bare         fixed
-        ["203.0.113.9", "203.0.113.9"],
-        ["127.0.0.1",   "203.0.113.9"],
-        ["127.0.0.1",   "203.0.113.9"],
-        ["10.0.0.2",    REFUSED],
-        ["203.0.113.9", "203.0.113.9"],
+        // bare         fixed, canonical
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    REFUSED, REFUSED],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
     ]).await;
 
     let config = tower_real_ip::TrustedProxyConfig::parse_str("10.0.0.0/8").unwrap();
@@ -451,11 +455,11 @@ async fn t15_readers_with_a_trusted_set_of_their_own() {
         .layer(tower_real_ip::RealIpLayer::new(config));
     #[rustfmt::skip]
     assert_table(tower_real_ip, About::Client, [
-        ["203.0.113.9", "203.0.113.9"],
-        ["203.0.113.9", "203.0.113.9"],
-        ["127.0.0.1",   "203.0.113.9"],
-        ["127.0.0.1",   UNSPECIFIED],
-        ["203.0.113.9", "203.0.113.9"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   UNSPECIFIED, UNSPECIFIED],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
     ]).await;
 
     let trusted_proxies = |read: fn(&trusted_proxies::Trusted<'_>) -> Option<String>| {
@@ -473,19 +477,19 @@ async fn t15_readers_with_a_trusted_set_of_their_own() {
     };
     #[rustfmt::skip]
     assert_table(trusted_proxies(|it| Some(it.ip().to_string())), About::Client, [
-        ["203.0.113.9", "203.0.113.9"],
-        ["127.0.0.1",   "203.0.113.9"],
-        ["203.0.113.9", "203.0.113.9"],
-        ["10.0.0.2",    REFUSED],
-        ["203.0.113.9", "203.0.113.9"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["10.0.0.2",    REFUSED, REFUSED],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
     ]).await;
     #[rustfmt::skip]
     assert_table(trusted_proxies(|it| it.host().map(str::to_owned)), About::Host, [
-        ["good.example",      "good.example"],
-        ["evil.example",      "good.example"],
-        ["balancer.internal", "good.example"],
-        ["good.example",      REFUSED],
-        ["good.example",      "good.example"],
+        ["good.example",      "good.example", "good.example"],
+        ["evil.example",      "good.example", "good.example"],
+        ["balancer.internal", "good.example", "good.example"],
+        ["good.example",      REFUSED, REFUSED],
+        ["good.example",      "good.example", "good.example"],
     ]).await;
 }
 
@@ -503,12 +507,12 @@ async fn t111_t112_nominations_remove_nothing_that_was_decided() {
     // Without the fix the chain is gone, and the proxy is taken for the client.
     #[rustfmt::skip]
     assert_table(keyed_by(SmartIpKeyExtractor).layer(from_fn(obeys_connection)), About::Client, [
-        // bare         fixed
-        ["127.0.0.1",   "203.0.113.9"],
-        ["127.0.0.1",   "203.0.113.9"],
-        ["127.0.0.1",   "203.0.113.9"],
-        ["127.0.0.1",   REFUSED],
-        ["10.0.0.2",    "203.0.113.9"],
+        // bare         fixed, canonical
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   "203.0.113.9", "203.0.113.9"],
+        ["127.0.0.1",   REFUSED, REFUSED],
+        ["10.0.0.2",    "203.0.113.9", "203.0.113.9"],
     ]).await;
 
     let origin = answers!(it = proxyfix_axum::Origin => {
@@ -538,27 +542,13 @@ async fn t114_aliases_are_gone_before_they_become_variables() {
     };
     #[rustfmt::skip]
     assert_table(variable("X_REAL_IP"), About::Client, [
-        // bare       fixed
-        ["127.0.0.1", REFUSED],
-        ["127.0.0.1", REFUSED],
-        [REFUSED,     REFUSED],
-        [REFUSED,     REFUSED],
-        ["127.0.0.1", REFUSED],
+        // bare       fixed, canonical
+        ["127.0.0.1", REFUSED, REFUSED],
+        ["127.0.0.1", REFUSED, REFUSED],
+        [REFUSED,     REFUSED, REFUSED],
+        [REFUSED,     REFUSED, REFUSED],
+        ["127.0.0.1", REFUSED, REFUSED],
     ]).await;
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The span of `tower-http` holds the target and, on demand, every header.
@@ -570,27 +560,19 @@ async fn t15_t114_the_trace_layer_of_tower_http_logs_no_forgery() {
     let application = Router::new().route("/", get(|| async { "" })).layer(trace);
     for ask in ASKS {
         for column in COLUMNS {
-            let log = Log::default();
-            let writer = log.clone();
-            let collector = tracing_subscriber::fmt()
-                .with_max_level(tracing::Level::DEBUG)
-                .with_writer(move || writer.clone())
-                .with_ansi(false)
-                .finish();
-            let guard = tracing::subscriber::set_default(collector);
             let mut request = ask.request();
             *request.uri_mut() = format!("http://{}/", ask.headers[0].1).parse().unwrap();
-            column.answer(application.clone(), request).await;
-            drop(guard);
-
-            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let text = logged_during(Level::DEBUG, column.answer(application.clone(), request)).await;
             let text = text.lines().find(|line| line.contains("started processing request")).unwrap();
-            let forgeries = ["127.0.0.1", "evil.example", "ftp", "\"forwarded\"", "\"x"];
+            let forgeries = ["127.0.0.1", "evil.example", "ftp", "\"forwarded\"", "\"x_", "\"x-real-ip\""];
             let forged = forgeries.iter().any(|forgery| text.contains(forgery));
             let uri = format!("uri={}://{}/ ", ask.scheme, ask.host);
             match column {
                 Column::Bare => assert!(forged, "{}: {text}", ask.name),
-                Column::Fixed => assert!(!forged && text.contains(&uri), "{}: {text}", ask.name),
+                Column::Fixed => {
+                    assert!(!forged && !text.contains("\"x") && text.contains(&uri), "{}: {text}", ask.name);
+                }
+                Column::Canonical => assert!(!forged && text.contains(&uri), "{}: {text}", ask.name),
             }
         }
     }

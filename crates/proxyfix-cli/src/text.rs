@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use http::HeaderName;
 use http::request::Parts;
-use proxyfix::{Mount, Origin, Verdict};
+use proxyfix::{Field, Mount, Origin, Outcome, Verdict};
 
 /// The whole story of one request, for people.
 pub(crate) fn describe(before: &Parts, after: &Parts, origin: &Origin, status: Option<u16>) -> String {
@@ -20,6 +20,7 @@ pub(crate) fn describe(before: &Parts, after: &Parts, origin: &Origin, status: O
     lines.push(format!("  last verified  {}", origin.last_verified()));
     lines.push(format!("  ending         {}", origin.ending()));
     lines.push(format!("  url            {}", url(after, origin)));
+    lines.extend(Field::ALL.into_iter().filter_map(|field| source(origin, field)));
     lines.push(format!("  {}{origin}.{}", anstyle::Style::new().bold(), anstyle::Reset));
     lines.push(String::new());
     if let Some(status) = status {
@@ -29,6 +30,25 @@ pub(crate) fn describe(before: &Parts, after: &Parts, origin: &Origin, status: O
         lines.push(table(&before_and_after(before, after)));
     }
     lines.join("\n") + "\n"
+}
+
+/// What became of a field that the policy reads, and where its value stood.
+fn source(origin: &Origin, field: Field) -> Option<String> {
+    let place = origin.place(field).map(|place| {
+        let header = place.written.header(field).unwrap_or("its own header");
+        let line =
+            if place.line > 1 { format!(", in line {} from the end", place.line) } else { String::new() };
+        format!("value {} from the right of {header}{line}", place.position)
+    });
+    let place = place.unwrap_or_default();
+    let became = match origin.outcome(field) {
+        Outcome::Believed => place,
+        Outcome::Absent => "no header says it".to_owned(),
+        Outcome::Refused(refusal) if place.is_empty() => format!("not taken: {refusal}"),
+        Outcome::Refused(refusal) => format!("not taken: {refusal} ({place})"),
+        _ => return None,
+    };
+    Some(format!("  {:<14} {became}", field.as_str()))
 }
 
 /// The URL that the client asked for, as far as it is known.

@@ -8,7 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
-use proxyfix_policy::lint::Severity;
+use proxyfix_policy::lint::{Code, Severity};
 use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
     Scheme,
@@ -39,11 +39,13 @@ pub(crate) struct Options {
     pub(crate) canonical: Option<Canonical>,
     pub(crate) proof: Option<Proof>,
     pub(crate) shadow: Option<Shadow>,
+    /// Findings that are meant.
+    pub(crate) accepted: Vec<Code>,
 }
 
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
-        report_risks(&policy);
+        report_risks(&policy, &options.accepted);
         Self { own: Vec::new(), policy, options }.with_own_headers(Vec::new())
     }
 
@@ -61,7 +63,7 @@ impl Judge {
 
     /// The same with another policy.
     pub(crate) fn with_policy(&self, policy: Policy) -> Self {
-        report_risks(&policy);
+        report_risks(&policy, &self.options.accepted);
         Self { policy, ..self.clone() }.with_own_headers(Vec::new())
     }
 
@@ -198,6 +200,14 @@ macro_rules! options {
                 self
             }
 
+            /// Does not report this finding of [`Policy::lint`](crate::Policy::lint) as the fix is built: it
+            /// is meant. `Code::HostUnrestricted`, for instance, where a [`Guard`](crate::Guard) behind the
+            /// fix lists the hosts.
+            pub fn accept(mut self, code: $crate::lint::Code) -> Self {
+                self.options.accepted.push(code);
+                self
+            }
+
             /// Runs another policy beside this one, which changes nothing and counts what it would have
             /// decided otherwise.
             pub fn shadow(mut self, shadow: $crate::Shadow) -> Self {
@@ -234,8 +244,8 @@ pub(crate) use options;
 
 /// Says at construction what is permitted and probably not wanted: one event for each finding, named
 /// after it, `config.wide_trust` after `wide-trust`.
-pub(crate) fn report_risks(policy: &Policy) {
-    for finding in policy.lint() {
+fn report_risks(policy: &Policy, accepted: &[Code]) {
+    for finding in policy.lint().iter().filter(|finding| !accepted.contains(&finding.code())) {
         let name = format!("config.{}", finding.code()).replace('-', "_");
         if finding.severity() == Severity::Note {
             tracing::info!(event = name, "{finding}");
