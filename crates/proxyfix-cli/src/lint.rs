@@ -66,9 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     }
     if args.env {
         let file = format!("{PREFIX}_CONFIG");
-        if let Some(path) = std::env::var_os(&file) {
+        if let Ok(path) = std::env::var(&file) {
             fs::File::open(&path)
-                .map_err(|error| unreadable(&format!("{file}: {}", path.display()), &error))?;
+                .map_err(|error| unreadable(&format!("{file}: {path}"), &error))?;
         }
         found.push(("environment", findings(Config::from_env(PREFIX))));
     }

@@ -130,6 +130,7 @@ pub struct Config {
     pub(crate) guard: Option<GuardKeys>,
     pub(crate) shadow: Option<Box<Config>>,
     pub(crate) reload: Option<ReloadKeys>,
+    pub(crate) accept: Option<Vec<String>>,
     /// The file that it was read from.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
@@ -516,7 +517,7 @@ impl Config {
         replace!(
             self, over;
             trust trust_file any_peer hops preset family fields counts headers underscore_hosts secret fixes remove
-            write absolute_uri keep_original on_incomplete shadow reload file variables
+            write absolute_uri keep_original on_incomplete shadow reload accept file variables
         );
         self
     }
@@ -854,6 +855,10 @@ mod tests {
                 "fields = [\"for\"]\n[[hops]]\nname = \"a\"\nwho = \"unix\"",
                 "fields: fields beside a topology",
             ),
+            (
+                "accept = [\"wide-turst\"]",
+                "accept[0]: \"wide-turst\" is no finding; there are does-not-build, ",
+            ),
             ("remove = [\"X-A\", \"Host\"]", "remove[1]: "),
             ("[guard]\nallow_hosts = []", "guard.allow_hosts: "),
             ("on_incomplete = \"proceed\"\n[guard]\nstrict = true", "on_incomplete: \"proceed\", and"),
@@ -1057,6 +1062,8 @@ mod tests {
         );
         let host = "trust = \"unix\"\nfields = [\"for\", \"host\"]\n";
         assert_eq!(found(host), ["host-unrestricted guard.allow_hosts"]);
+        let custom = "trust = \"unix\"\nfixes = [\"proxy-fix\", { custom-proxy-fix = { host = \"X-A\" } }]";
+        assert_eq!(found(custom), ["host-unrestricted guard.allow_hosts"]);
         assert_eq!(found(&format!("{host}[guard]\nallow_hosts = [\"a\"]")), [""; 0]);
         let inline = format!("trust = \"unix\"\n[secret]\nheader = \"X-A\"\nvalues = [\"{SECRET}\"]");
         assert_eq!(found(&inline), ["inline-secret secret.values"]);

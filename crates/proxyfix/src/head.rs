@@ -224,7 +224,10 @@ macro_rules! options {
                 remove: Vec<String>,
                 policy: impl FnOnce(proxyfix_policy::PolicyBuilder) -> proxyfix_policy::PolicyBuilder,
             ) -> Self {
-                Self { policy: policy(self.policy), options, remove, ..self }
+                let mut builder = self;
+                builder.policy = policy(builder.policy);
+                (builder.options, builder.remove) = (options, remove);
+                builder
             }
         }
     };

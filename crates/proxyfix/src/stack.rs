@@ -35,8 +35,12 @@ pub struct Stack {
     guard: Guard,
     shadow: Option<Shadow>,
     #[cfg(feature = "reload")]
-    reload: Option<(crate::Reload, Arc<[crate::Watch]>)>,
+    reload: Option<Watched>,
 }
+
+/// What replaces a trusted set, and what looks at its files.
+#[cfg(feature = "reload")]
+type Watched = (crate::Reload, Arc<[crate::Watch]>);
 
 #[derive(Clone, Debug)]
 enum AnyFix {
@@ -133,6 +137,7 @@ impl Config {
             }),
             proof,
             shadow: shadow.clone(),
+            accepted: self.accepted()?,
         };
         if policy.gate() != Gate::Address && options.proof.is_none() {
             return refuse(
@@ -205,6 +210,25 @@ impl Config {
             #[cfg(feature = "reload")]
             reload,
         })
+    }
+
+    /// The findings about the policy that are meant; those about the host where the guard has a list.
+    fn accepted(&self) -> Result<Vec<Code>, Error> {
+        let mut accepted = Vec::new();
+        for (index, name) in self.accept.iter().flatten().enumerate() {
+            accepted.extend(Code::ALL.into_iter().find(|code| code.as_str() == name));
+            if !Finding::codes().any(|code| code == name) {
+                let codes = Finding::codes().collect::<Vec<_>>().join(", ");
+                return refuse(
+                    format!("accept[{index}]"),
+                    &format!("{name:?} is no finding; there are {codes}"),
+                );
+            }
+        }
+        if self.guard.as_ref().is_some_and(|guard| guard.allow_hosts.is_some()) {
+            accepted.push(Code::HostUnrestricted);
+        }
+        Ok(accepted)
     }
 
     /// Where the files are that are named.
@@ -480,8 +504,7 @@ fn union(
     let Some(Files(files)) = files else { return Ok(listed) };
     let read = files.iter().map(|file| {
         let path = directory.join(&file.path);
-        let set = read_file(&path).map_err(|error| unreadable(&error)).and_then(|octets| file.read(&octets));
-        set.map_err(|error| error.within(path.display().to_string()))
+        file.read_at(&path).map_err(at(path.display().to_string()))
     });
     let sets = std::iter::once(Ok(listed)).chain(read).collect::<Result<Vec<_>, _>>();
     sets.and_then(|sets| all_of(&sets)).map_err(at(files_key))
@@ -499,6 +522,10 @@ fn all_of(sets: &[TrustedProxies]) -> Result<TrustedProxies, Error> {
 }
 
 impl SetFile {
+    fn read_at(&self, path: &Path) -> Result<TrustedProxies, Error> {
+        self.read(&read_file(path).map_err(|error| unreadable(&error))?)
+    }
+
     /// The set that a file holds: as text over lines, an include of nginx, or as a provider publishes it.
     fn read(&self, octets: &[u8]) -> Result<TrustedProxies, Error> {
         let text = std::str::from_utf8(octets).map_err(|_| Error::refused("it is not UTF-8"))?;
@@ -524,27 +551,23 @@ impl SetFile {
 #[cfg(feature = "reload")]
 impl Config {
     /// Makes the `proxy-fix` of the stack replaceable, and watches the files.
-    fn reloaded(&self, fixes: &mut [AnyFix]) -> Result<Option<(crate::Reload, Arc<[crate::Watch]>)>, Error> {
+    fn reloaded(&self, stack: &mut [AnyFix]) -> Result<Option<Watched>, Error> {
         let Some(keys) = &self.reload else { return Ok(None) };
-        let interval = interval(&keys.interval)
-            .ok_or_else(|| {
-                Error::refused(&format!(
-                    "{:?}: expected a time such as \"30s\", \"5m\" or \"1h\"",
-                    keys.interval
-                ))
-            })
-            .map_err(at("reload.interval"))?;
+        let Some(interval) = interval(&keys.interval) else {
+            let reason = format!("{:?}: expected a time such as \"30s\", \"5m\" or \"1h\"", keys.interval);
+            return refuse("reload.interval", &reason);
+        };
         let Some(Files(files)) = self.trust_file.as_ref().filter(|_| self.any_peer != Some(true)) else {
             return refuse("reload", "there is no file to look at; name it with trust_file");
         };
-        if fixes.iter().any(|fix| matches!(fix, AnyFix::Custom(_))) {
+        if stack.iter().any(|fix| matches!(fix, AnyFix::Custom(_))) {
             return refuse(
                 "reload",
                 "the trusted set of a custom-proxy-fix cannot be replaced; read its headers with proxy-fix, under \
                  the key headers",
             );
         }
-        let mut proxies = fixes.iter_mut().filter(|fix| matches!(fix, AnyFix::Proxy(_)));
+        let mut proxies = stack.iter_mut().filter(|fix| matches!(fix, AnyFix::Proxy(_)));
         let (Some(place), None) = (proxies.next(), proxies.next()) else {
             return refuse("reload", "the stack needs one proxy-fix, whose trusted set is replaced");
         };
@@ -552,23 +575,21 @@ impl Config {
         let (reloadable, reload) = crate::Reloadable::new(fix.clone());
         *place = AnyFix::Reloadable(reloadable);
 
-        let watched: Vec<(PathBuf, SetFile)> =
-            files.iter().map(|file| (self.directory().join(&file.path), file.clone())).collect();
         let listed = union(("trust", self.trust.as_ref()), ("", None), Path::new(""))?;
-        let watches = watched.iter().enumerate().map(|(changed, (path, _))| {
-            let (watched, listed) = (watched.clone(), listed.clone());
+        let files: Arc<[(PathBuf, SetFile)]> =
+            files.iter().map(|file| (self.directory().join(&file.path), file.clone())).collect();
+        let watches = files.iter().enumerate().map(|(changed, (path, _))| {
+            let (files, listed) = (Arc::clone(&files), listed.clone());
             reload.watch_file_with(path, interval, move |octets| {
-                let read = watched.iter().enumerate().map(|(index, (path, file))| {
-                    if index == changed {
-                        return file.read(octets);
-                    }
-                    read_file(path).map_err(|error| unreadable(&error)).and_then(|octets| file.read(&octets))
+                let others = files.iter().enumerate().map(|(index, (path, file))| {
+                    if index == changed { file.read(octets) } else { file.read_at(path) }
                 });
-                all_of(&std::iter::once(Ok(listed.clone())).chain(read).collect::<Result<Vec<_>, _>>()?)
+                let sets = std::iter::once(Ok(listed.clone())).chain(others);
+                all_of(&sets.collect::<Result<Vec<_>, _>>()?)
             })
         });
-        let watches = watches.collect::<Result<Vec<_>, _>>().map_err(at("trust_file"))?;
-        Ok(Some((reload, watches.into())))
+        let watches = watches.collect::<Result<_, _>>().map_err(at("trust_file"))?;
+        Ok(Some((reload, watches)))
     }
 }
 
@@ -614,73 +635,98 @@ impl Config {
     /// | `secret-not-asked-for` | warning | other customers of the provider connect from the same machines |
     /// | `policy-not-used` | warning | keys of a policy in a stack without `proxy-fix` |
     ///
-    /// A host that is read is no finding where `guard.allow_hosts` says which are served.
+    /// A host that is read is no finding where `guard.allow_hosts` says which are served, and what the key
+    /// `accept` names is none.
     pub fn lint(&self) -> Vec<Finding> {
-        let finding = |severity, code, place: &str, message: &str| Finding {
-            severity,
-            code,
-            place: place.to_owned(),
-            message: message.to_owned(),
-        };
         let stack = match self.assemble() {
             Ok(stack) => stack,
             Err(error) => return vec![Finding::from(&error)],
         };
-        let mut findings = Vec::new();
-        let mut warn = |code, place: &str, message: &str| {
-            findings.push(finding(Severity::Warning, code, place, message));
+        let mut findings: Vec<Finding> = self
+            .own_findings()
+            .map(|(code, place, message)| {
+                let message = message.to_owned();
+                Finding { severity: Severity::Warning, code, place, message }
+            })
+            .collect();
+        let customs = stack.fixes.iter().filter_map(|fix| match fix {
+            AnyFix::Custom(fix) => Some(fix.policy()),
+            _ => None,
+        });
+        let mut add = |policy: &Policy, config: &Self, prefix: &str| {
+            for found in policy.lint() {
+                let finding = Finding {
+                    severity: found.severity(),
+                    code: found.code().as_str(),
+                    place: format!("{prefix}{}", config.place_of(&found)),
+                    message: found.message().to_owned(),
+                };
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
         };
-        if self.any_peer == Some(true) && (self.trust.is_some() || self.trust_file.is_some()) {
-            let key = if self.trust.is_some() { "trust" } else { "trust_file" };
-            warn("trust-not-read", key, "every peer is trusted, so that this is not read; remove any_peer");
-        }
-        if let Some(secret) = &self.secret {
-            if !secret.values.is_empty() && !secret.header.eq_ignore_ascii_case(FRONT_DOOR) {
-                warn(
-                    "inline-secret",
-                    "secret.values",
-                    "whoever reads the configuration knows the secret; take it from secret.env or secret.files",
-                );
-            }
-        }
-        let preset = self.preset.as_deref().and_then(Preset::from_name);
-        if preset.is_some_and(|it| it.facts().demands.contains(&Demand::Secret)) && self.secret.is_none() {
-            warn(
-                "secret-not-asked-for",
-                "preset",
-                "other customers of the provider connect from the same machines; let your account add a secret \
-                 to each request, and ask for it with the key secret",
-            );
-        }
-        let fixes = self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]);
-        if !fixes.iter().any(|fix| matches!(fix, FixKey::ProxyFix)) {
-            let stated = [
-                ("preset", self.preset.is_some()),
-                ("family", self.family.is_some()),
-                ("fields", self.fields.is_some()),
-                ("counts", self.counts.is_some()),
-                ("headers", self.headers.is_some()),
-            ];
-            if let Some((key, _)) = stated.into_iter().find(|(_, stated)| *stated) {
-                warn("policy-not-used", key, "no proxy-fix is in fixes, and no other fix reads this; add it");
-            }
+        std::iter::once(&stack.policy).chain(customs).for_each(|policy| add(policy, self, ""));
+        if let (Some(shadow), Some(config)) = (&stack.shadow, &self.shadow) {
+            add(shadow.policy(), config, "shadow.");
         }
         let hosts_allowed = self.guard.as_ref().is_some_and(|guard| guard.allow_hosts.is_some());
-        let shadow = stack.shadow.as_ref().zip(self.shadow.as_deref());
-        let shadow = shadow.map(|(shadow, config)| (config, shadow.policy(), "shadow."));
-        for (config, policy, prefix) in std::iter::once((self, &stack.policy, "")).chain(shadow) {
-            let of_policy = policy
-                .lint()
-                .into_iter()
-                .filter(|it| it.code() != Code::HostUnrestricted || !(hosts_allowed || !prefix.is_empty()));
-            findings.extend(of_policy.map(|found| Finding {
-                severity: found.severity(),
-                code: found.code().as_str(),
-                place: format!("{prefix}{}", config.place_of(&found)),
-                message: found.message().to_owned(),
-            }));
-        }
+        findings.retain(|it| {
+            let of_host = it.code == Code::HostUnrestricted.as_str();
+            let moot = of_host && (hosts_allowed || it.place.starts_with("shadow."));
+            !moot && !self.accept.iter().flatten().any(|code| code == it.code)
+        });
         findings
+    }
+
+    /// What is found outside of the policy.
+    fn own_findings(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+        let set = if self.trust.is_some() { "trust" } else { "trust_file" };
+        let set_not_read = self.any_peer == Some(true) && (self.trust.is_some() || self.trust_file.is_some());
+        let inline = self.secret.as_ref().is_some_and(|secret| {
+            !secret.values.is_empty() && !secret.header.eq_ignore_ascii_case(FRONT_DOOR)
+        });
+        let hops = match &self.hops {
+            Some(Hops::Listed(hops)) => hops.as_slice(),
+            _ => &[],
+        };
+        let hops = hops.iter().enumerate().map(|(index, hop)| (format!("hops[{index}].preset"), &hop.preset));
+        let shared = std::iter::once(("preset".to_owned(), &self.preset)).chain(hops).find(|(_, preset)| {
+            let preset = preset.as_deref().and_then(Preset::from_name);
+            self.secret.is_none() && preset.is_some_and(|it| it.facts().demands.contains(&Demand::Secret))
+        });
+        let fixes = self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]);
+        let unused = [
+            ("preset", self.preset.is_some()),
+            ("family", self.family.is_some()),
+            ("fields", self.fields.is_some()),
+            ("counts", self.counts.is_some()),
+            ("headers", self.headers.is_some()),
+        ];
+        let unused = unused.into_iter().find(|(_, stated)| *stated);
+        let unused = unused.filter(|_| !fixes.iter().any(|fix| matches!(fix, FixKey::ProxyFix)));
+        [
+            set_not_read.then(|| {
+                let message = "every peer is trusted, so that this is not read; remove any_peer";
+                ("trust-not-read", set.to_owned(), message)
+            }),
+            inline.then(|| {
+                let message = "whoever reads the configuration knows the secret; take it from secret.env or \
+                               secret.files";
+                ("inline-secret", "secret.values".to_owned(), message)
+            }),
+            shared.map(|(place, _)| {
+                let message = "other customers of the provider connect from the same machines; let your account \
+                               add a secret to each request, and ask for it with the key secret";
+                ("secret-not-asked-for", place, message)
+            }),
+            unused.map(|(key, _)| {
+                let message = "no proxy-fix is in fixes, and no other fix reads this; add it";
+                ("policy-not-used", key.to_owned(), message)
+            }),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// The key that a finding about the policy is about.
