@@ -67,8 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     if args.env {
         let file = format!("{PREFIX}_CONFIG");
         if let Ok(path) = std::env::var(&file) {
-            fs::File::open(&path)
-                .map_err(|error| unreadable(&format!("{file}: {path}"), &error))?;
+            fs::File::open(&path).map_err(|error| unreadable(&format!("{file}: {path}"), &error))?;
         }
         found.push(("environment", findings(Config::from_env(PREFIX))));
     }

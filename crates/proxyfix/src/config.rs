@@ -131,6 +131,7 @@ pub struct Config {
     pub(crate) shadow: Option<Box<Config>>,
     pub(crate) reload: Option<ReloadKeys>,
     pub(crate) accept: Option<Vec<String>>,
+    pub(crate) sentinels: Option<bool>,
     /// The file that it was read from.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
@@ -517,7 +518,7 @@ impl Config {
         replace!(
             self, over;
             trust trust_file any_peer hops preset family fields counts headers underscore_hosts secret fixes remove
-            write absolute_uri keep_original on_incomplete shadow reload accept file variables
+            write absolute_uri keep_original on_incomplete shadow reload accept sentinels file variables
         );
         self
     }

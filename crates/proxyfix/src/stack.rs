@@ -21,7 +21,7 @@ use crate::presets::Demand;
 use crate::ranges::read_file;
 use crate::{
     Canonical, CustomProxyFix, Fix, Guard, KeepOriginal, LighttpdCgiRootFix, Preset, Proof, ProxyFix, Ranges,
-    ScriptNameStripper, Shadow,
+    ScriptNameStripper, Sentinels, Shadow,
 };
 
 /// The fixes of a [`Config`], which apply one after the other, and the [`Guard`] that belongs behind them.
@@ -51,6 +51,7 @@ enum AnyFix {
     Custom(CustomProxyFix),
     Stripper(ScriptNameStripper),
     CgiRoot(LighttpdCgiRootFix),
+    Sentinels(Sentinels),
 }
 
 impl Stack {
@@ -90,6 +91,7 @@ impl Fix for Stack {
                 AnyFix::Custom(fix) => fix.fix(parts),
                 AnyFix::Stripper(fix) => fix.fix(parts),
                 AnyFix::CgiRoot(fix) => fix.fix(parts),
+                AnyFix::Sentinels(fix) => fix.fix(parts),
             }
         }
     }
@@ -186,12 +188,16 @@ impl Config {
             ("write", self.write.is_some()),
             ("absolute_uri", options.absolute),
             ("guard", self.guard.is_some()),
+            ("sentinels", self.sentinels == Some(true)),
         ];
         if let Some((key, _)) = idle.iter().find(|(_, stated)| *stated && !judges) {
             return refuse(
                 *key,
                 "no fix of the stack reads headers, so that this has no effect; add proxy-fix",
             );
+        }
+        if self.sentinels == Some(true) {
+            fixes.push(AnyFix::Sentinels(Sentinels::new(&policy)));
         }
         #[cfg(feature = "reload")]
         let reload = self.reloaded(&mut fixes)?;
@@ -389,6 +395,8 @@ impl Config {
             ("keep_original", shadow.keep_original.is_some()),
             ("on_incomplete", shadow.on_incomplete.is_some()),
             ("guard", shadow.guard.is_some()),
+            ("sentinels", shadow.sentinels.is_some()),
+            ("accept", shadow.accept.is_some()),
             ("shadow", shadow.shadow.is_some()),
             ("reload", shadow.reload.is_some()),
         ];
