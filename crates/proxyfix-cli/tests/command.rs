@@ -341,6 +341,16 @@ fn lint_reads_standard_input_and_the_environment() {
 }
 
 #[test]
+fn the_documented_configuration_has_no_finding() {
+    let readme = include_str!("../README.md");
+    let block = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(run(&["lint", "-"], &[], block).0, "-: nothing found\n");
+    let wide = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let (output, ..) = run(&["lint", "-"], &[], "trust = \"10.0.0.0/8\"");
+    assert_eq!(output.replace("-: ", "proxyfix.toml: "), wide);
+}
+
+#[test]
 fn lint_says_the_same_to_programs() {
     let (output, _, code) = run(&["lint", "--json", "-"], &[], "trust = \"10.0.0.0/8\"\nfields = [\"host\"]");
     assert_eq!(code, 1);

@@ -281,6 +281,7 @@ pub(crate) struct LimitKeys {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "reload"), expect(dead_code, reason = "the key is refused then, whatever it holds"))]
 pub(crate) struct ReloadKeys {
     pub(crate) interval: String,
 }
@@ -961,6 +962,38 @@ mod tests {
             toml(&format!("[secret]\nheader = \"X-Secret\"\nvalues = [\"{SECRET}\"]\ngate = \"or\""));
         let headers = [("x-forwarded-for", "203.0.113.9"), ("x-secret", SECRET)];
         assert_eq!(origin(&instead, "192.0.2.1", &headers).client(), Some("203.0.113.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_holds_for_all_fixes_reaches_each() {
+        let trust =
+            "trust = \"10.0.0.2\"\nremove = [\"X-A\"]\nunderscore_hosts = true\nabsolute_uri = true\n";
+        let secret = format!("[secret]\nheader = \"X-Secret\"\nvalues = [\"{SECRET}\"]");
+        for fix in ["fields = [\"host\"]", "fixes = [{ custom-proxy-fix = { host = \"X-Forwarded-Host\" } }]"]
+        {
+            let stack = toml(&format!("{trust}{fix}\n{secret}")).build().unwrap();
+            let fixed = |secret| {
+                let headers = [("x-forwarded-host", "my_app"), ("x-a", "1"), ("x-secret", secret)];
+                let mut parts = head("10.0.0.2", &headers);
+                stack.fix(&mut parts);
+                assert!(!parts.headers.contains_key("x-a") && !parts.headers.contains_key("x-secret"));
+                parts.uri.to_string()
+            };
+            assert_eq!((fixed(SECRET).as_str(), fixed("guess").as_str()), ("http://my_app/", "/"), "{fix}");
+        }
+    }
+
+    #[test]
+    fn the_shadow_is_shown_the_same_proof() {
+        let config = format!(
+            "trust = \"10.0.0.2\"\n[shadow]\ntrust = \"10.0.0.2\"\n[secret]\nheader = \"X-Secret\"\nvalues = [\"{SECRET}\"]"
+        );
+        let stack = toml(&config).build().unwrap();
+        for secret in [SECRET, "guess"] {
+            stack.fix(&mut head("10.0.0.2", &[("x-forwarded-for", "203.0.113.9"), ("x-secret", secret)]));
+        }
+        let shadow = stack.shadow().unwrap();
+        assert_eq!((shadow.requests(), shadow.differing()), (2, 0));
     }
 
     #[test]
