@@ -428,4 +428,7 @@ fn a_stream_names_no_files_and_no_variables() {
         let answer = decision(&json!({"policy": policy, "request": {}}));
         assert!(answer["error"].as_str().unwrap().contains("names no files"), "{answer}");
     }
+    // The fixes of a case stand instead of those of its policy.
+    let fixes = json!({"policy": {"fixes": []}, "fixes": ["proxy-fix"], "request": {"headers": [["Forwarded", "a"]]}});
+    assert_eq!(decision(&fixes)["request"]["headers"], json!([]));
 }

@@ -557,6 +557,8 @@ const FILE: &str = "CONFIG";
 #[derive(Clone, Copy)]
 enum Form {
     Text,
+    /// From the present directory, wherever the configuration is.
+    Path,
     Number,
     Flag,
     /// Words with commas between.
@@ -571,7 +573,7 @@ enum Form {
 /// The variables besides [`FILE`]: what follows the prefix, the key, and how the value is written.
 const VARIABLES: &[(&str, &[&str], Form)] = &[
     ("TRUST", &["trust"], Form::Text),
-    ("TRUST_FILE", &["trust_file"], Form::Text),
+    ("TRUST_FILE", &["trust_file"], Form::Path),
     ("ANY_PEER", &["any_peer"], Form::Flag),
     ("HOPS", &["hops"], Form::Number),
     ("FAMILY", &["family"], Form::Family),
@@ -614,6 +616,9 @@ fn read_variable(suffix: &str, text: &str, prefix: &str) -> Result<(&'static [&'
     };
     let value = match form {
         Form::Text => text.into(),
+        Form::Path => {
+            std::path::absolute(text).ok().and_then(|it| it.to_str().map(Value::from)).unwrap_or(text.into())
+        }
         Form::Number => number(text),
         Form::Flag => match text.trim() {
             "true" => true.into(),
@@ -1011,14 +1016,17 @@ mod tests {
         assert_client(&config, "10.0.0.1", "203.0.113.9", "10.0.0.1");
         assert_eq!(config.build().unwrap().policy().trusted().declared_hops(), Some(3));
 
-        let config =
-            read(&[("PROXYFIX_TRUST_FILE", "set"), ("PROXYFIX_ALLOW_HOSTS", "b.example, c.example")]);
+        let set = directory.path().join("set").display().to_string();
+        let config = read(&[("PROXYFIX_TRUST_FILE", &set), ("PROXYFIX_ALLOW_HOSTS", "b.example, c.example")]);
         assert_client(&config, "10.0.0.3", "203.0.113.9", "203.0.113.9");
         assert_client(&config, "10.0.0.1", "203.0.113.9", "10.0.0.1");
         let guard = config.guard.as_ref().unwrap();
         assert_eq!(guard.require_https, Some(true));
         assert_eq!(guard.allow_hosts.as_deref().unwrap(), ["b.example", "c.example"]);
         assert!(read(&[("PROXYFIX_ANY_PEER", "true")]).trust.is_none());
+        // It is named from the present directory, and not from that of the configuration.
+        let error = read(&[("PROXYFIX_TRUST_FILE", "set")]).build().unwrap_err().to_string();
+        assert!(error.contains("set: the file cannot be read"), "{error}");
     }
 
     #[test]
@@ -1101,6 +1109,9 @@ mod tests {
         assert_eq!(found(&format!("{host}[guard]\nallow_hosts = [\"a\"]")), [""; 0]);
         let inline = format!("trust = \"unix\"\n[secret]\nheader = \"X-A\"\nvalues = [\"{SECRET}\"]");
         assert_eq!(found(&inline), ["inline-secret secret.values"]);
+        let front_door = "preset = \"azure-front-door\"\ntrust = \"192.0.2.1\"\n[secret]\nheader = \"X-Azure-FDID\"\n\
+                          values = [\"a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1\"]";
+        assert_eq!(found(front_door), ["host-unrestricted guard.allow_hosts"]);
         assert_eq!(found("preset = \"cloudflare\"\ntrust = \"192.0.2.1\""), ["secret-not-asked-for preset"]);
         assert_eq!(
             found("trust = \"unix\"\nfields = [\"for\"]\nfixes = [\"script-name-stripper\"]"),
