@@ -216,6 +216,19 @@ async fn a_unix_listener_has_a_local_peer() {
 }
 
 #[tokio::test]
+async fn a_configured_stack_goes_around_the_router_and_its_guard_inside() {
+    let config = "trust = '10.0.0.0/8'\nfields = ['for', 'host']\nguard.allow_hosts = ['good.example']";
+    let stack = proxyfix::Config::from_toml(config).unwrap().build().unwrap();
+    for (host, status) in [("good.example", 200), ("evil.example", 421)] {
+        let app = wrap(router().layer(stack.guard().clone()), stack.clone());
+        let app = MockConnectInfo("10.0.0.2:40000".parse::<SocketAddr>().unwrap()).layer(app);
+        let request = Request::get("/client").header(CHAIN.0, CHAIN.1).header("x-forwarded-host", host);
+        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+    }
+}
+
+#[tokio::test]
 async fn a_guard_inside_the_router_answers_before_the_handlers() {
     let guard = Guard::new().reject_incomplete().allow_hosts(["good.example"]).unwrap();
     let ask = |host: &'static str, chain: &'static str| {

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let order: Vec<HeaderName> = before.headers.keys().cloned().collect();
     stack.apply(&mut parts);
     let origin = stack.origin(&parts);
-    let status = stack.rejects(&origin);
+    let status = stack.refuses(&parts, &origin);
     if args.json {
         let mut decision = Decision::new(&parts, &origin, status, &order);
         decision.reason = Some(origin.to_string());

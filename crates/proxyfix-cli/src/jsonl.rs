@@ -10,13 +10,13 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
-use proxyfix::{Mount, Peer};
+use proxyfix::{Config, Mount, Peer};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::decision::{Decision, Id};
-use crate::stack::{FixSpec, PolicySpec, Stack};
+use crate::stack::Stack;
 
 /// Bytes of one case; longer lines are answered with an error.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -191,7 +191,7 @@ fn decide(case: &Case<'_>, stacks: &mut Stacks, answer: &mut Vec<u8>) -> Result<
     let (mut parts, order) = head(case)?;
     stack.apply(&mut parts);
     let origin = stack.origin(&parts);
-    let status = stack.rejects(&origin);
+    let status = stack.refuses(&parts, &origin);
     let mut decision = Decision::new(&parts, &origin, status, &order);
     decision.id = Some(case.id);
     serde_json::to_writer(answer, &decision).map_err(|error| error.to_string())
@@ -290,14 +290,19 @@ impl Stacks {
     }
 }
 
+/// The policy is a configuration; whoever writes the stream reads no files and variables with it.
 fn build(policy: &str, fixes: &str) -> Result<Stack, String> {
-    let policy = match policy {
-        "" | "null" => PolicySpec::default(),
-        text => serde_json::from_str(text).map_err(|error| format!("policy: {error}"))?,
+    let read = |text: &str| match text {
+        "" | "null" => Ok(Config::default()),
+        text => Config::from_json(text),
     };
+    let policy = read(policy).map_err(|error| format!("policy: {error}"))?;
+    if let Some(key) = policy.looks_outside() {
+        return Err(format!("policy: {key}: a stream names no files and no variables"));
+    }
     let fixes = match fixes {
-        "" | "null" => vec![FixSpec::ProxyFix],
-        text => FixSpec::read_all(&serde_json::from_str(text).map_err(|error| format!("fixes: {error}"))?)?,
+        "" | "null" => Config::default(),
+        text => read(&format!("{{\"fixes\":{text}}}")).map_err(|error| error.to_string())?,
     };
-    Stack::build(&policy, &fixes).map_err(|error| error.to_string())
+    Stack::build(&policy.overlay(fixes)).map_err(|error| error.to_string())
 }

@@ -6,6 +6,7 @@
 //! | put a server behind your own proxies and see what arrives | `whoami` | `whoami.rs` |
 //! | know why one request is decided as it is | `explain` | `explain.rs` |
 //! | replay an access log under a new policy | `explain --jsonl` | `jsonl.rs` |
+//! | check a configuration in CI | `lint` | `lint.rs` |
 //!
 //! All of them build their fixes in `stack.rs` and describe a decision in `decision.rs`
 //! (JSON) and `text.rs` (people).
@@ -14,6 +15,7 @@ mod decision;
 mod demo;
 mod explain;
 mod jsonl;
+mod lint;
 mod stack;
 mod text;
 mod whoami;
@@ -39,20 +41,21 @@ enum Command {
     Whoami(whoami::Args),
     /// Explains how one request is decided, or with --jsonl a stream of them.
     Explain(explain::Args),
+    /// Finds what configurations permit and probably should not. Fails with 1 where there is more than a note,
+    /// with 2 where a file cannot be read.
+    Lint(lint::Args),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Demo => demo::run(),
-        Command::Whoami(args) => whoami::run(&args),
-        Command::Explain(args) if args.jsonl => jsonl::run(),
-        Command::Explain(args) => explain::run(&args),
+    let (result, failure) = match Cli::parse().command {
+        Command::Demo => (demo::run().map(|()| ExitCode::SUCCESS), ExitCode::FAILURE),
+        Command::Whoami(args) => (whoami::run(&args).map(|()| ExitCode::SUCCESS), ExitCode::FAILURE),
+        Command::Explain(args) if args.jsonl => (jsonl::run().map(|()| ExitCode::SUCCESS), ExitCode::FAILURE),
+        Command::Explain(args) => (explain::run(&args).map(|()| ExitCode::SUCCESS), ExitCode::FAILURE),
+        Command::Lint(args) => (lint::run(&args), ExitCode::from(2)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            anstream::eprintln!("proxyfix: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        anstream::eprintln!("proxyfix: {error}");
+        failure
+    })
 }

@@ -66,7 +66,7 @@ fn answer(stack: &Stack, peer: proxyfix::Peer, request: Request) -> Response {
     let received = parts.clone();
     stack.apply(&mut parts);
     let origin = stack.origin(&parts);
-    let status = stack.rejects(&origin);
+    let status = stack.refuses(&parts, &origin);
     let (content_type, body) = if wants_json(&received) {
         let order: Vec<HeaderName> = received.headers.keys().cloned().collect();
         let mut decision = Decision::new(&parts, &origin, status, &order);

@@ -275,3 +275,160 @@ fn whoami_answers_what_it_sees() {
     }
     assert!(ask("/x", "X-Forwarded-For: junk\r\n").starts_with("HTTP/1.1 400"));
 }
+
+/// Runs with only these variables; output, errors and the exit status.
+fn run(args: &[&str], variables: &[(&str, &str)], input: &str) -> (String, String, i32) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proxyfix"));
+    command.args(args).env_clear().envs(variables.iter().copied());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Who does not read its input may be gone.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+/// A directory with a file of this name.
+fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    (directory, path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn lint_tells_each_finding_with_its_place_and_fails_above_notes() {
+    for (name, text, status, part) in [
+        ("a.toml", "trust = \"loopback\"", 0, ": nothing found"),
+        ("a.toml", "trust = \"\"", 0, ": note [no-trust] trust: "),
+        ("a.toml", "trust = \"10.0.0.0/8\"", 1, ": warning [wide-trust] trust: the whole private network"),
+        (
+            "a.json",
+            "{\"trust\": \"10.0.0.1/8\"}",
+            1,
+            ": error [does-not-build] trust: entry 1 of the trusted set",
+        ),
+        (
+            "a.toml",
+            "\n[guard]\nalow_hosts = []",
+            1,
+            ": error [does-not-build] line 3: guard.alow_hosts: unknown",
+        ),
+        ("a.json", "{", 1, ": error [does-not-build] EOF"),
+    ] {
+        let (_directory, path) = file(name, text);
+        let (output, _, code) = run(&["lint", &path], &[], "");
+        assert_eq!(code, status, "{output}");
+        assert!(output.starts_with(&format!("{path}{part}")), "{output}");
+        assert!(!output.contains('\u{1b}'), "no colour where it is piped");
+    }
+}
+
+#[test]
+fn lint_reads_standard_input_and_the_environment() {
+    let wide = "trust = \"10.0.0.0/8\"";
+    assert_eq!(run(&["lint", "-"], &[], wide).2, 1);
+    assert_eq!(run(&["lint", "-"], &[], "{\"trust\": \"unix\"}").2, 0);
+    assert_eq!(run(&["lint", "-", "--format", "json"], &[], wide).2, 1);
+    assert_eq!(run(&["lint", "--allow", "wide-trust", "-"], &[], wide).2, 0);
+    assert_eq!(run(&["lint", "--deny", "no-trust", "-"], &[], "").2, 1);
+
+    let (output, _, code) = run(&["lint", "--env"], &[("PROXYFIX_TRUST", "10.0.0.0/8")], "");
+    assert!(code == 1 && output.starts_with("environment: warning [wide-trust] trust: "), "{output}");
+    let (output, ..) = run(&["lint", "--env"], &[("PROXYFIX_TURST", "")], "");
+    assert!(output.contains("PROXYFIX_TURST: an unknown variable; did you mean PROXYFIX_TRUST?"), "{output}");
+}
+
+#[test]
+fn the_documented_configuration_has_no_finding() {
+    let readme = include_str!("../README.md");
+    let block = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(run(&["lint", "-"], &[], block).0, "-: nothing found\n");
+    let wide = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let (output, ..) = run(&["lint", "-"], &[], "trust = \"10.0.0.0/8\"");
+    assert_eq!(output.replace("-: ", "proxyfix.toml: "), wide);
+}
+
+#[test]
+fn lint_says_the_same_to_programs() {
+    let (output, _, code) = run(&["lint", "--json", "-"], &[], "trust = \"10.0.0.0/8\"\nfields = [\"host\"]");
+    assert_eq!(code, 1);
+    let findings: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(findings[0]["code"], "wide-trust");
+    assert_eq!(
+        findings[1],
+        json!({"file": "-", "severity": "warning", "code": "host-unrestricted", "place": "guard.allow_hosts",
+               "message": findings[1]["message"]})
+    );
+}
+
+#[test]
+fn lint_fails_otherwise_where_it_cannot_read() {
+    let (_directory, path) = file("proxies", "");
+    for (args, reason) in [
+        (&["lint", "/nowhere.toml"][..], "/nowhere.toml: the file cannot be read"),
+        (&["lint", &path], "--format toml"),
+        (&["lint"], "FILE"),
+        (&["lint", "--allow", "nope", "-"], "no finding has this code"),
+    ] {
+        let (_, error, code) = run(args, &[], "");
+        assert!(code == 2 && error.contains(reason), "{args:?}: {error}");
+    }
+    let nowhere = [("PROXYFIX_CONFIG", "/nowhere.toml")];
+    assert_eq!(run(&["lint", "--env"], &nowhere, "").2, 2);
+}
+
+#[test]
+fn explain_reads_what_lint_reads() {
+    let config = "trust = \"10.0.0.2\"\nfields = [\"for\", \"host\"]\n[guard]\nallow_hosts = [\"a.example\"]";
+    let (_directory, path) = file("a.toml", config);
+    let ask = |source: &[&str], variables: &[(&str, &str)], host: &str| {
+        let host = format!("X-Forwarded-Host: {host}");
+        let request = ["--peer", "10.0.0.2", "--json", "-H", "X-Forwarded-For: 203.0.113.9", "-H", &host];
+        let (output, error, code) = run(&[&["explain"], source, &request].concat(), variables, "");
+        assert_eq!(code, 0, "{error}");
+        serde_json::from_str::<Value>(&output).unwrap()
+    };
+    let answer = ask(&["--config", &path], &[], "a.example");
+    assert_eq!((&answer["origin"]["client"], &answer["status"]), (&json!("203.0.113.9"), &Value::Null));
+    assert_eq!(ask(&["--config", &path], &[], "evil.example")["status"], 421);
+    let variables = [("PROXYFIX_CONFIG", path.as_str()), ("PROXYFIX_TRUST", "unix")];
+    assert_eq!(ask(&["--env"], &variables, "a.example")["origin"]["ending"], "peer-untrusted");
+}
+
+#[test]
+fn a_configuration_takes_the_place_of_flags() {
+    for (args, reason) in [
+        (
+            &["explain", "--peer", "unix", "--config", "/nowhere.toml"][..],
+            "/nowhere.toml: the file cannot be read",
+        ),
+        (&["explain", "--peer", "unix", "--config", "a.toml", "--trust", "unix"], "cannot be used with"),
+        (&["explain", "--peer", "unix", "--config", "a.toml", "--fix", "proxy-fix"], "cannot be used with"),
+        (&["whoami", "--config", "a.toml", "--family", "forwarded"], "cannot be used with"),
+        (&["explain", "--peer", "unix", "--env", "--any-peer"], "cannot be used with"),
+        (
+            &["explain", "--peer", "unix", "--fields", "fro"],
+            "fields[0]: unknown variant `fro`, expected one of",
+        ),
+    ] {
+        let (_, error, code) = run(args, &[], "");
+        assert!(code != 0 && error.contains(reason), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn a_stream_names_no_files_and_no_variables() {
+    for policy in [
+        json!({"trust_file": "/etc/hostname"}),
+        json!({"secret": {"header": "X-A", "env": ["HOME"]}}),
+        json!({"shadow": {"trust_file": "/etc/hostname"}}),
+    ] {
+        let answer = decision(&json!({"policy": policy, "request": {}}));
+        assert!(answer["error"].as_str().unwrap().contains("names no files"), "{answer}");
+    }
+    // The fixes of a case stand instead of those of its policy.
+    let fixes = json!({"policy": {"fixes": []}, "fixes": ["proxy-fix"], "request": {"headers": [["Forwarded", "a"]]}});
+    assert_eq!(decision(&fixes)["request"]["headers"], json!([]));
+}

@@ -55,9 +55,31 @@ impl Error {
         Self(Kind::Policy(message.into()))
     }
 
-    /// The same, found inside of `place`.
-    pub(crate) fn within(self, place: String) -> Self {
-        Self(Kind::Within { place, inner: Box::new(self.0) })
+    /// The same, found inside of `place`: a file, a line, a key.
+    #[must_use]
+    pub fn within(self, place: impl Into<String>) -> Self {
+        Self(Kind::Within { place: place.into(), inner: Box::new(self.0) })
+    }
+
+    /// Where it was found, the widest place first: a file, a line, a key.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        let mut kind = &self.0;
+        core::iter::from_fn(move || match kind {
+            Kind::Within { place, inner } => {
+                kind = inner;
+                Some(place.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// The message without the [places](Self::places).
+    pub fn reason(&self) -> impl fmt::Display + '_ {
+        let mut kind = &self.0;
+        while let Kind::Within { inner, .. } = kind {
+            kind = inner;
+        }
+        kind
     }
 
     /// The position of the refused entry in its set, from 1.

@@ -31,6 +31,7 @@
 //! | Whom is a request counted against? | [`ClientKey`] | `key.rs` |
 //! | And where is the application mounted? Joining and splitting paths | [`Mount`] | `mount.rs` |
 //! | What was wrong with the configuration? | [`Error`] | `error.rs` |
+//! | How is a decision written as JSON? | the module `record`, with the feature `serde` | `record.rs` |
 //! | What is permitted and probably not wanted? | [`Policy::lint`], the module [`lint`] | `lint.rs` |
 //!
 //! # Example
@@ -54,6 +55,7 @@
 //! ```
 
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 extern crate alloc;
@@ -77,6 +79,9 @@ mod peer;
 mod policy;
 mod port;
 mod prefix;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+pub mod record;
 mod scheme;
 mod sentence;
 mod topology;

@@ -100,8 +100,8 @@ impl Default for Rules {
             strict: false,
             https: false,
             hosts: Vec::new(),
-            most_bytes: 8 << 10,
-            most_lines: 16,
+            most_bytes: Guard::LIMITS.0,
+            most_lines: Guard::LIMITS.1,
         }
     }
 }
@@ -115,6 +115,9 @@ enum Allowed {
 }
 
 impl Guard {
+    /// The bytes and lines that [`limits`](Self::limits) has by default.
+    pub(crate) const LIMITS: (usize, usize) = (8 << 10, 16);
+
     /// Demands nothing yet but the [limits](Self::limits).
     pub fn new() -> Self {
         Self::default()

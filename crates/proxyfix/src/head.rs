@@ -205,7 +205,8 @@ fn check_proof(policy: Policy, gate: Gate, proof: Option<&Proof>) -> Result<Poli
         }));
     }
     for header in policy.demanded_headers() {
-        if !proof.is_some_and(|proof| proof.asks_for(header)) {
+        let asked = proof.is_some_and(|proof| proof.asks_for(header));
+        if gate != Gate::AddressAndProof || !asked {
             return Err(Error::refused(&format!(
                 "the policy believes nothing without a proof in {header:?}; state it with and_proof"
             )));
@@ -268,7 +269,33 @@ macro_rules! options {
                 self
             }
         }
+
+        #[cfg(feature = "config")]
+        impl $crate::head::Judging for $builder {
+            fn with(
+                self,
+                options: $crate::head::Options,
+                remove: Vec<String>,
+                policy: impl FnOnce(proxyfix_policy::PolicyBuilder) -> proxyfix_policy::PolicyBuilder,
+            ) -> Self {
+                let mut builder = self;
+                builder.policy = policy(builder.policy);
+                (builder.options, builder.remove) = (options, remove);
+                builder
+            }
+        }
     };
+}
+
+/// The builders, as a configuration sees them: all options at once.
+#[cfg(feature = "config")]
+pub(crate) trait Judging {
+    fn with(
+        self,
+        options: Options,
+        remove: Vec<String>,
+        policy: impl FnOnce(PolicyBuilder) -> PolicyBuilder,
+    ) -> Self;
 }
 pub(crate) use options;
 

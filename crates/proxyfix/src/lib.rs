@@ -66,6 +66,8 @@
 //! | have client, server and scheme in the span of each request | [`span`](fn@span), [`record`] | `span.rs` |
 //! | know what is logged | [`events`] | `events.rs` |
 //! | count decisions and refusals | the module `metrics`, with the feature `metrics` | `metrics.rs` |
+//! | configure a stack by TOML, JSON or the environment | the module `config`, with the feature `config` | `config.rs`, `stack.rs` |
+//! | write a decision as JSON | the feature `serde` | the crate `proxyfix-policy` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
 //! | limit the rate of each client | [`Origin::client_key`], [`ClientKey`] | the crate `proxyfix-policy` |
@@ -82,6 +84,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod canonical;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod config;
 mod custom_proxy_fix;
 pub mod events;
 mod fix;
@@ -102,9 +107,14 @@ mod script_name_stripper;
 mod sentinels;
 mod shadow;
 mod span;
+#[cfg(feature = "config")]
+mod stack;
 mod uri;
 
 pub use canonical::Canonical;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub use config::Config;
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
 pub use fix::{Fix, FixLayer, Fixed, layer};
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
@@ -127,3 +137,6 @@ pub use script_name_stripper::ScriptNameStripper;
 pub use sentinels::{Sentinels, Unlisted, Warning};
 pub use shadow::{Difference, Shadow};
 pub use span::{record, span};
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub use stack::{Finding, Stack};

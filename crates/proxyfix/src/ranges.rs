@@ -128,6 +128,18 @@ impl IntoIterator for Ranges {
     }
 }
 
+/// The octets of a file, if they are not too many.
+#[cfg(any(feature = "config", feature = "reload"))]
+pub(crate) fn read_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut octets = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST_FILE as u64 + 1).read_to_end(&mut octets)?;
+    if octets.len() > LONGEST_FILE {
+        return Err(std::io::Error::other(format!("it is larger than {LONGEST_FILE} bytes")));
+    }
+    Ok(octets)
+}
+
 /// The text of a file, without a byte order mark and the white space around it.
 fn bounded(text: &[u8]) -> Result<&[u8], Error> {
     if text.len() > LONGEST_FILE {

@@ -34,6 +34,7 @@ use proxyfix_policy::lint::{Code, Finding, Severity};
 use proxyfix_policy::{Error, Policy, TrustedProxies};
 
 use crate::fix::fix_is_a_layer;
+use crate::ranges::read_file;
 use crate::{Fix, ProxyFix};
 
 /// A [`ProxyFix`] whose policy can be replaced while requests run.
@@ -177,7 +178,7 @@ impl Reload {
     ) -> Result<Watch, Error> {
         let path = path.into();
         let named = |error: &dyn fmt::Display| Error::refused(&format!("{}: {error}", path.display()));
-        let mut last = read_file(&path).map_err(|error| named(&error))?;
+        let mut last = read_watched(&path).map_err(|error| named(&error))?;
         read(&last).and_then(|trusted| self.replace(&trusted)).map_err(|error| named(&error))?;
 
         let (stop, stopped) = mpsc::channel::<()>();
@@ -187,7 +188,7 @@ impl Reload {
         let watch = move || {
             let mut failed = None;
             while stopped.recv_timeout(at_least(interval)) == Err(RecvTimeoutError::Timeout) {
-                let problem = match read_file(&path) {
+                let problem = match read_watched(&path) {
                     Ok(octets) if octets == last => None,
                     Ok(octets) => {
                         last = octets;
@@ -278,26 +279,14 @@ enum Careful {
     No,
 }
 
-/// Bytes of a file that are read; the largest list that a provider publishes has some megabytes.
-const LARGEST_FILE: u64 = 16 << 20;
-
 /// A file is not read without pause.
 fn at_least(interval: Duration) -> Duration {
     interval.max(Duration::from_millis(1))
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    use io::Read as _;
-    // A pipe would be waited for.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut octets = Vec::new();
-    fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
-    }
-    Ok(octets)
+/// A pipe would be waited for.
+fn read_watched(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.is_file() { read_file(path) } else { Err(io::Error::other("it is not a file")) }
 }
 
 fn check_mistakes(present: &Policy, new: &Policy) -> Result<(), Error> {
