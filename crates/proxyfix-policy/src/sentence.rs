@@ -311,7 +311,7 @@ impl Sentence<'_> {
     fn beyond_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = self.origin;
         let hops = origin.trusted_hops();
-        let (chain, more) = (self.chain(), origin.notes.more);
+        let (client, chain, more) = (Bare(origin.client), self.chain(), origin.notes.more);
         let next = self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hops.get(hops));
         match (next, origin.declared_hops().filter(|_| origin.is_short())) {
             (Some(next), _) => write!(
@@ -333,7 +333,7 @@ impl Sentence<'_> {
             }
             (None, None) if more => write!(
                 f,
-                "; it sent {chain}, too, and is not trusted: add it to the trusted set if it is your proxy"
+                "; {client} sent {chain}, too, and is not trusted: add it to the trusted set if it is your proxy"
             ),
             (None, None) => Ok(()),
         }
