@@ -188,7 +188,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             _ if !self.policy.reads(Field::For) => Outcome::NotRead,
             Ending::PeerUntrusted | Ending::PeerUnknown => Outcome::NotRead,
             Ending::HeaderAbsent => match self.outermost() {
-                Some(hop) if self.policy.listed && !hop.asserts(Field::For) => {
+                Some(hop) if !hop.asserts(Field::For) => {
                     let silent = is_blank(self.claims.lines(hop.family.chain_header()));
                     if silent { Outcome::Absent } else { Outcome::Refused(Refusal::NotAsserted) }
                 }
@@ -307,8 +307,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let policy = self.policy;
         let reached = usize::from(count);
         let is_list = |hop: &Hop| hop.family.is_list();
-        reached <= 1
-            || policy.trusted().trusts_every_peer()
+        policy.trusted().trusts_every_peer()
             || reached <= self.found.trusted_hops
             // The chain's own hop limit may have ended the walk short of this count.
             || (matches!(policy.sources[Field::For as usize], Source::Family(_))
@@ -362,17 +361,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// alike may be more than are declared, and the client may have written the same fields as they did.
     fn aligns(&self, several: usize, voices: usize) -> bool {
         several == voices
-            || (!self.policy.listed && [self.unlimited_depth(), self.chain_length()].contains(&several))
-    }
-
-    /// The number of entries that the walk would take if no number of hops were declared: what the
-    /// proxies wrote, of which the operator counts some.
-    fn unlimited_depth(&self) -> usize {
-        let everyone = self.policy.trusted().trusts_every_peer();
-        match &self.policy.sources[Field::For as usize] {
-            Source::Family(_) if self.ending == Ending::HopLimit && !everyone => self.walk_up_to(None).depth,
-            _ => self.found.depth,
-        }
+            // If no number of hops were declared, the walk would take all that the proxies wrote.
+            || (!self.policy.listed && [self.walk_up_to(None).depth, self.chain_length()].contains(&several))
     }
 
     /// The number of all entries of the chain, believed or not; 0 where they are too many to align.
@@ -400,11 +390,10 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let position = match (rule, self.ending) {
             (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
             (Rule::Count(count), _) => usize::from(count),
-            (Rule::Aligned, Ending::HeaderAbsent) if !self.policy.listed => {
-                if self.policy.reads(Field::For) {
-                    return Ok(None);
-                }
-                // Without a chain to choose from, the nearest hop speaks.
+            // Without a chain to choose from, the nearest hop speaks.
+            (Rule::Aligned, Ending::HeaderAbsent)
+                if !self.policy.listed && !self.policy.reads(Field::For) =>
+            {
                 1
             }
             // One that names nobody: a verified hop wrote the rest of it.
@@ -765,5 +754,110 @@ mod tests {
         for other in ["off", "On", "on, on", "onn", ""] {
             assert_eq!(decide(front_end, &[("Front-End-Https", other)]).scheme(), Scheme::Http, "{other}");
         }
+    }
+
+    #[test]
+    fn t02_nothing_that_an_untrusted_peer_writes_is_read() {
+        let policy = Policy::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap()).fields(Field::ALL);
+        let headers = Field::ALL.map(|field| (field.x_forwarded_name(), &b"https"[..]));
+        for peer in ["203.0.113.9".parse().unwrap(), Peer::local(), Peer::unknown()] {
+            let policy = policy.clone().build().unwrap();
+            let origin = policy.decide(peer, Received::default(), &headers[..]);
+            assert_eq!(Field::ALL.map(|field| origin.outcome(field)), [Outcome::NotRead; 5]);
+            assert_eq!(origin.scheme(), Scheme::Http);
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_read_has_no_outcome() {
+        let origin = decide(|builder| builder.fields([Field::Proto]), &[("X-Forwarded-For", "203.0.113.9")]);
+        assert_eq!(
+            (origin.outcome(Field::For), origin.outcome(Field::Host)),
+            (Outcome::NotRead, Outcome::NotRead)
+        );
+        assert_eq!(origin.outcome(Field::Proto), Outcome::Absent);
+    }
+
+    #[test]
+    fn a_header_of_its_own_names_the_client_beside_a_family() {
+        let real_ip = |builder: PolicyBuilder| builder.single(Field::For, "X-Real-IP");
+        let headers = [("X-Real-IP", "203.0.113.9"), ("X-Forwarded-For", "127.0.0.1")];
+        let origin = decide(real_ip, &headers);
+        assert_eq!(origin.client().unwrap().to_string(), "203.0.113.9");
+        assert_eq!(origin.place(Field::For).unwrap().written, Written::OwnHeader);
+        let origin = decide(real_ip, &headers[1..]);
+        assert_eq!((origin.ending(), origin.outcome(Field::For)), (Ending::HeaderAbsent, Outcome::Absent));
+    }
+
+    #[test]
+    fn a_header_of_blanks_is_absent_and_one_of_blanks_and_a_value_is_a_list() {
+        let prefix = |builder: PolicyBuilder| builder.single(Field::Prefix, "x-script-name");
+        for (proto, script_name, expected, of_single) in [
+            (" ", "\t", Outcome::Absent, Outcome::Absent),
+            (", ,", ",", Outcome::Absent, Outcome::Absent),
+            ("https,", "/app,", Outcome::Refused(Refusal::Asymmetric), Outcome::Refused(Refusal::Multiple)),
+        ] {
+            let headers = [
+                ("X-Forwarded-For", "203.0.113.9"),
+                ("X-Forwarded-Proto", proto),
+                ("X-Script-Name", script_name),
+            ];
+            let origin = decide(prefix, &headers);
+            assert_eq!((origin.outcome(Field::Proto), origin.outcome(Field::Prefix)), (expected, of_single));
+        }
+    }
+
+    #[test]
+    fn t37_as_many_values_align_as_a_walk_has_hops() {
+        let outcome = |entries: usize| {
+            let chain = format!("{}203.0.113.9", "6.6.6.6, ".repeat(entries - 1));
+            let schemes = format!("{}https", "http, ".repeat(entries - 1));
+            let headers = [("X-Forwarded-For", chain.as_str()), ("X-Forwarded-Proto", &schemes)];
+            decide(|builder| builder, &headers).outcome(Field::Proto)
+        };
+        assert_eq!(outcome(32), Outcome::Believed);
+        assert_eq!(outcome(33), Outcome::Refused(Refusal::Asymmetric));
+    }
+
+    #[test]
+    fn a_count_needs_no_trust_where_every_peer_is_trusted() {
+        let any = TrustedProxies::dangerously_trust_every_peer();
+        let policy = Policy::builder(any).count(Field::For, 2).count(Field::Host, 2).build().unwrap();
+        let headers: [(&str, &[u8]); 2] = [
+            ("x-forwarded-for", b"203.0.113.9, 198.51.100.7"),
+            ("x-forwarded-host", b"good.example, inner.example"),
+        ];
+        let origin = policy.decide("192.0.2.1".parse().unwrap(), Received::default(), &headers[..]);
+        assert_eq!(origin.host().unwrap().as_str(), "good.example");
+    }
+
+    #[test]
+    fn t09_a_count_of_elements_steps_over_trusted_hops_only() {
+        let host = |line: &str| {
+            let counted = |builder: PolicyBuilder| builder.family(Family::Forwarded).count(Field::Host, 2);
+            let origin = decide(counted, &[("Forwarded", line)]);
+            (origin.host().unwrap().to_string(), origin.outcome(Field::Host))
+        };
+        let beyond = Outcome::Refused(Refusal::BeyondTrust);
+        assert_eq!(
+            host("for=198.51.100.7;host=evil.example, for=203.0.113.9;host=good.example"),
+            ("internal.example".into(), beyond)
+        );
+        assert_eq!(
+            host("for=203.0.113.9;host=good.example, for=10.0.0.7;host=inner.example"),
+            ("good.example".into(), Outcome::Believed)
+        );
+    }
+
+    #[test]
+    fn without_a_chain_to_read_the_nearest_element_speaks() {
+        let proto = |builder: PolicyBuilder| builder.family(Family::Forwarded).fields([Field::Proto]);
+        let headers = [("Forwarded", "for=203.0.113.9;proto=http, for=10.0.0.7;proto=https")];
+        assert_eq!(decide(proto, &headers).scheme(), Scheme::Https);
+        // With one that is absent, nobody does.
+        let other =
+            |builder: PolicyBuilder| builder.family(Family::Forwarded).single(Field::For, "x-real-ip");
+        let origin = decide(other, &headers);
+        assert_eq!(origin.outcome(Field::Proto), Outcome::Refused(Refusal::WalkEnded));
     }
 }
