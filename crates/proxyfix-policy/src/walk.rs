@@ -501,6 +501,28 @@ mod tests {
     }
 
     #[test]
+    fn endings_say_whether_a_client_is_missing_and_whether_a_header_was_believed() {
+        use Ending::*;
+        for ending in [ClientFound, HeaderAbsent, AllTrusted, HopLimit] {
+            assert_eq!((ending.is_incomplete(), ending.is_from_trusted_peer()), (false, true), "{ending}");
+        }
+        for ending in [PeerUntrusted, PeerUnknown] {
+            assert_eq!((ending.is_incomplete(), ending.is_from_trusted_peer()), (false, false), "{ending}");
+        }
+        for ending in [Malformed, Opaque, Empty, TooFew, Unroutable, TooLong] {
+            assert_eq!((ending.is_incomplete(), ending.is_from_trusted_peer()), (true, true), "{ending}");
+        }
+    }
+
+    #[test]
+    fn a_walk_shows_how_far_it_has_come() {
+        let set = trust("10.0.0.0/8");
+        let mut walk = set.walk("10.0.0.2".parse().unwrap(), [&b"203.0.113.9"[..]]);
+        walk.next();
+        assert!(format!("{walk:?}").contains("last_verified: Peer(10.0.0.2), ending: None"), "{walk:?}");
+    }
+
+    #[test]
     fn t06_an_unknown_peer_is_never_trusted() {
         let any = TrustedProxies::dangerously_trust_every_peer();
         assert_walk(&any, "-", &["203.0.113.9"], ("unknown", "peer-unknown", "unknown"));
@@ -555,6 +577,10 @@ mod tests {
         assert_client(", ,203.0.113.9", "203.0.113.9");
         assert_walk(&set, "10.0.0.2", &["203.0.113.9,"], ("unknown", "empty", "10.0.0.2"));
         assert_walk(&set, "10.0.0.2", &["203.0.113.9", ""], ("unknown", "empty", "10.0.0.2"));
+        // Nothing left of a hop that wrote is not the absence of the header.
+        for left in [", 10.0.0.7", ",,10.0.0.7"] {
+            assert_walk(&set, "10.0.0.2", &[left], ("unknown", "empty", "10.0.0.7"));
+        }
         for blank in ["", " ", ",", " ,\t, "] {
             assert_walk(&set, "10.0.0.2", &[blank], ("10.0.0.2", "header-absent", "10.0.0.2"));
         }
