@@ -1229,6 +1229,20 @@ mod tests {
         assert_eq!(Node::new(mapped, None).to_string(), "203.0.113.9");
     }
 
+    #[test]
+    fn a_header_is_a_list_of_elements() {
+        let element = |text: &str| text.parse::<Element>().unwrap();
+        let mut forwarded = Forwarded::new();
+        assert!(forwarded.is_empty());
+        forwarded.push(element("for=_a"));
+        forwarded.extend([element("for=_b"), element("x=\"\\\"\"")]);
+        assert_eq!((forwarded.len(), forwarded.is_empty()), (3, false));
+        assert_eq!(forwarded.to_string(), r#"for=_a, for=_b, x="\"""#);
+        assert_eq!(format!("{forwarded:?}"), r#"Forwarded(for=_a, for=_b, x=\"\\\"\")"#);
+        let read: Vec<Element> = forwarded.clone().into_iter().collect();
+        assert_eq!(read, forwarded.0);
+    }
+
     // Properties
 
     fn obfuscated() -> impl Strategy<Value = Obfuscated> {
