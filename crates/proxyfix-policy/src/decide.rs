@@ -329,6 +329,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             None => return Ok(None),
             Some(Entry::Text([])) if is_blank(lines()) => return Ok(None),
             Some(_) if !speaker.may => return Err(Refusal::NotAsserted),
+            // It hides how many there are.
+            Some(Entry::TooLong) => return Err(Refusal::Malformed),
             Some(_) => {}
         }
         let position = match rule {
@@ -421,8 +423,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let mut all = values(self.claims.lines(header));
         match (all.next(), all.next()) {
             (None | Some(Entry::Text([])), _) if is_blank(self.claims.lines(header)) => Ok(None),
-            (_, Some(_)) => Err(Refusal::Multiple),
             (Some(Entry::TooLong), _) => Err(Refusal::Malformed),
+            (_, Some(_)) => Err(Refusal::Multiple),
             (Some(Entry::Text(text)), None) => Ok(Some((
                 Text::Plain(text),
                 Place { written: Written::in_own(header), line: 1, position: 1 },
@@ -817,6 +819,21 @@ mod tests {
         };
         assert_eq!(outcome(32), Outcome::Believed);
         assert_eq!(outcome(33), Outcome::Refused(Refusal::Asymmetric));
+    }
+
+    #[test]
+    fn t101_the_longest_prefix_passes_and_an_endless_value_is_refused() {
+        let outcome = |bytes: usize| {
+            let prefix = format!("/{}", "a".repeat(bytes - 1));
+            let headers = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Prefix", prefix.as_str())];
+            let list = decide(|builder| builder, &headers).outcome(Field::Prefix);
+            let single = |builder: PolicyBuilder| builder.single(Field::Prefix, "x-forwarded-prefix");
+            assert_eq!(decide(single, &headers).outcome(Field::Prefix), list);
+            list
+        };
+        assert_eq!(outcome(1024), Outcome::Believed);
+        assert_eq!(outcome(1025), Outcome::Refused(Refusal::Malformed));
+        assert_eq!(outcome(8192), Outcome::Refused(Refusal::Malformed));
     }
 
     #[test]
