@@ -414,8 +414,14 @@ mod tests {
 
     #[test]
     fn t04_trusting_everyone_does_not_build() {
-        for text in ["0.0.0.0/0", "::/0", "*", "0.0.0.0/1, 128.0.0.0/1", "::ffff:0:0/96", "all"] {
+        for text in ["0.0.0.0/0", "::/0", "*", "0.0.0.0/1, 128.0.0.0/1", "::ffff:0:0/96"] {
             assert_refused(text, "dangerously_trust_every_peer");
+        }
+        for text in ["all", "Any", "everyone", "everybody", "true"] {
+            assert_refused(text, "this would trust everyone");
+        }
+        for text in ["none", "Nobody", "false"] {
+            assert_refused(text, "leave the set empty");
         }
         assert_refused("::/1", "every IPv4 address");
         assert_refused("::/80", "every IPv4 address");
@@ -438,11 +444,16 @@ mod tests {
         assert_refused("[::1]:80", "did you mean \"::1\"?");
         assert_refused("[::1]", "did you mean \"::1\"?");
         assert_refused("fe80::1%eth0", "zone");
-        assert_refused("localhost", "did you mean \"loopback\"?");
-        assert_refused("Private", "did you mean \"private\"?");
-        assert_refused("link_local", "did you mean \"link-local\"?");
-        assert_refused("nobody", "leave the set empty");
-        assert_refused("unix:", "did you mean \"unix\"?");
+        for (name, likely) in [
+            ("loopback", &["Loopback", "localhost", "local"][..]),
+            ("private", &["Private", "rfc1918", "internal", "uniquelocal", "unique-local"]),
+            ("link-local", &["Link-Local", "linklocal", "link_local"]),
+            ("unix", &["unix:", "uds", "socket"]),
+        ] {
+            for text in likely {
+                assert_refused(text, &format!("did you mean \"{name}\"?"));
+            }
+        }
         assert_refused("10.0.0.0/255.0.0.0", "did you mean \"10.0.0.0/8\"?");
         assert_refused("10.0.0.0/255.0.255.0", "number of bits");
         assert_refused("10.0.0.0/08", "plain number of bits");
@@ -501,6 +512,19 @@ mod tests {
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(all[..index].iter().all(|other| one != other), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn names_stand_for_networks() {
+        let set = |text: &str| text.parse::<TrustedProxies>().unwrap();
+        for (name, networks) in [
+            ("loopback", "127.0.0.0/8, ::1"),
+            ("private", "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"),
+            ("link-local", "169.254.0.0/16, fe80::/10"),
+        ] {
+            assert_eq!(set(name), set(networks));
+            assert_eq!(set(name).networks(), set(networks).networks());
         }
     }
 

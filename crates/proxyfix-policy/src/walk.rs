@@ -515,6 +515,46 @@ mod tests {
     }
 
     #[test]
+    fn endings_and_verdicts_have_stable_names() {
+        use Ending::*;
+        use Verdict as V;
+        let all = [
+            ClientFound,
+            PeerUntrusted,
+            PeerUnknown,
+            HeaderAbsent,
+            AllTrusted,
+            HopLimit,
+            Malformed,
+            Opaque,
+            Empty,
+            TooFew,
+            Unroutable,
+            TooLong,
+        ];
+        assert_eq!(
+            all.map(Ending::as_str).join(" "),
+            "client-found peer-untrusted peer-unknown header-absent all-trusted hop-limit malformed opaque empty \
+             too-few unroutable too-long"
+        );
+        let all = [
+            V::Trusted,
+            V::Counted,
+            V::Client,
+            V::Malformed,
+            V::Opaque,
+            V::Empty,
+            V::Unroutable,
+            V::TooLong,
+            V::Unknown,
+        ];
+        assert_eq!(
+            all.map(Verdict::as_str).join(" "),
+            "trusted counted client malformed opaque empty unroutable too-long unknown"
+        );
+    }
+
+    #[test]
     fn a_walk_shows_how_far_it_has_come() {
         let set = trust("10.0.0.0/8");
         let mut walk = set.walk("10.0.0.2".parse().unwrap(), [&b"203.0.113.9"[..]]);
@@ -539,6 +579,7 @@ mod tests {
             "::",
             "169.254.169.254",
             "255.255.255.255",
+            "240.0.0.0",
             "224.0.0.1",
             "ff02::1",
             "fe80::1",
@@ -552,6 +593,14 @@ mod tests {
             &["127.0.0.9"],
             ("127.0.0.9", "all-trusted", "127.0.0.9"),
         );
+    }
+
+    #[test]
+    fn a_remote_client_may_have_any_other_address() {
+        for ip in ["223.255.255.255", "100.64.0.1", "192.168.0.1", "169.253.0.1", "fc00::1", "fec0::1", "::2"]
+        {
+            assert_walk(&trust("10.0.0.0/8"), "10.0.0.2", &[ip], (ip, "client-found", "10.0.0.2"));
+        }
     }
 
     #[test]
@@ -608,6 +657,8 @@ mod tests {
     #[test]
     fn an_endless_entry_is_too_long() {
         let set = trust("10.0.0.0/8");
+        assert_walk(&set, "10.0.0.2", &[&"x".repeat(64)], ("unknown", "malformed", "10.0.0.2"));
+        assert_walk(&set, "10.0.0.2", &[&"x".repeat(65)], ("unknown", "too-long", "10.0.0.2"));
         let endless = "x".repeat(8192);
         assert_walk(&set, "10.0.0.2", &[&endless], ("unknown", "too-long", "10.0.0.2"));
         assert_client(&alloc::format!("{endless},203.0.113.9"), "203.0.113.9");
