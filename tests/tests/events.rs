@@ -9,8 +9,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use proxyfix::{
-    Field, Fix, Guard, Hop, Peer, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies, events,
-    lint,
+    Field, Fix, Guard, Hop, Peer, Proof, ProxyFix, Reloadable, Sentinels, Shadow, Topology, TrustedProxies,
+    events, lint,
 };
 use proxyfix_axum::Rejection;
 use proxyfix_tests::log::logged_at;
@@ -77,7 +77,7 @@ fn t44_t69_each_finding_is_one_event() {
 /// The samplers and what is said once are the process's: everything that is reported of requests is
 /// asked for in this one test, in order.
 #[test]
-fn every_event_of_the_catalogue_is_reported_and_none_again() {
+fn t191_t192_t193_every_event_is_reported_once_and_shows_no_secret() {
     let fix = ProxyFix::new("loopback".parse::<TrustedProxies>().unwrap());
 
     // A peer that is known to be unknown is no wiring error.
@@ -99,6 +99,13 @@ fn every_event_of_the_catalogue_is_reported_and_none_again() {
         assert!(first.contains(&format!("event=\"{name}\"")), "{name} is not in {first}");
     }
 
+    // T191: nothing that a terminal or a reader of lines could take for something else.
+    assert!(first.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{first}");
+    // The collector escapes what is escaped once more.
+    assert!(first.contains(r"oops\\xff\\x22\\x5c"), "{first}");
+    // T193: neither query nor cookie nor credentials.
+    assert!(!first.contains("hidden"), "{first}");
+
     // T192: a flood is silent, at every level, but for what is asked for each request.
     let flood = logged_at(Level::TRACE, || every_kind_of_request(1000));
     assert!(flood.lines().count() > 1000);
@@ -115,13 +122,15 @@ fn every_kind_of_request(times: usize) {
     let trusted = || "10.0.0.0/16".parse::<TrustedProxies>().unwrap();
     let fix = ProxyFix::builder(trusted()).fields(Field::ALL).build().unwrap();
     let counted = ProxyFix::builder(trusted()).x_host(2).build().unwrap();
+    let unproven = ProxyFix::builder(trusted()).and_proof(Proof::from_fn(|_, _| false)).build().unwrap();
     let hop = Hop::new("nginx", trusted()).fields([Field::For]);
     let far = Hop::new("balancer", "192.0.2.1".parse().unwrap());
     let named = ProxyFix::builder(Topology::new([hop, far]).unwrap());
     let named = named.shadow(Shadow::new(TrustedProxies::none())).build().unwrap();
     let of = |peer: &str, headers: &[(&str, &[u8])]| {
         let mut request =
-            Request::get("/").extension(peer.parse::<Peer>().unwrap()).header("host", "a.example");
+            Request::get("/?q=hidden").extension(peer.parse::<Peer>().unwrap()).header("host", "a.example");
+        request = request.header("authorization", "Bearer hidden").header("cookie", "id=hidden");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -129,17 +138,18 @@ fn every_kind_of_request(times: usize) {
     };
     let proxied = |headers: &[(&str, &[u8])]| fix.fix(&mut of("10.0.0.2", headers));
     for _ in 0..times {
-        proxied(&[("x-forwarded-for", b"oops")]);
+        proxied(&[("x-forwarded-for", b"oops\xff\"\\")]);
         proxied(&[("x-forwarded-for", &[b'1'; 100])]);
         proxied(&[CHAIN, ("x-forwarded-proto", b"http, http, http")]);
-        proxied(&[CHAIN, ("x-forwarded-proto", b"ftp")]);
-        proxied(&[CHAIN, ("x-forwarded-host", b"b.example"), ("x-forwarded-port", b"80x")]);
-        proxied(&[CHAIN, ("x-forwarded-host", b"a b")]);
-        proxied(&[CHAIN, ("x-forwarded-prefix", b"//evil.example")]);
+        proxied(&[CHAIN, ("x-forwarded-proto", b"ftp\xff")]);
+        proxied(&[CHAIN, ("x-forwarded-host", b"b.example"), ("x-forwarded-port", b"80x\xff")]);
+        proxied(&[CHAIN, ("x-forwarded-host", b"hidden:hidden@b\xff")]);
+        proxied(&[CHAIN, ("x-forwarded-prefix", b"//evil.example\xff")]);
         proxied(&[("connection", b"close, x-forwarded-for")]);
         proxied(&[("x_forwarded_for", b"127.0.0.1")]);
         proxied(&[CHAIN, ("forwarded", b"for=203.0.113.9")]);
         named.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-proto", b"https")]));
+        unproven.fix(&mut of("10.0.0.2", &[CHAIN]));
         fix.fix(&mut of("203.0.113.9", &[CHAIN]));
         counted.fix(&mut of("10.0.0.2", &[CHAIN, ("x-forwarded-host", b"a.example, b.example")]));
         let chain: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.9, 10.0.0.7");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use proxyfix::{
-    Field, Fix, Hop, Origin, Peer, Policy, ProxyFix, Reload, Reloadable, Topology, TrustedProxies,
+    Field, Fix, Hop, Origin, Peer, Policy, Proof, ProxyFix, Reload, Reloadable, Topology, TrustedProxies,
 };
 
 fn set(text: &str) -> TrustedProxies {
@@ -94,6 +94,25 @@ fn everyone_takes_no_ones_place() {
 }
 
 #[test]
+fn what_the_lint_calls_an_error_is_refused_unless_forced() {
+    assert_refused("10.0.0.0/24, 64.0.0.0/24", "10.0.0.0/24, 64.0.0.0/2", "more than a quarter");
+    let (_, reload) = reloadable("10.0.0.2");
+    let every = Policy::new(TrustedProxies::dangerously_trust_every_peer());
+    assert!(reload.replace_policy(&every).unwrap_err().to_string().contains("every peer"));
+    assert_eq!(reload.force_policy(&every), Ok(1));
+}
+
+#[test]
+fn a_replaced_policy_asks_for_the_same_proof() {
+    let proof = Proof::secret("x-secret", ["0123456789abcdef"]).unwrap();
+    let (fix, reload) = Reloadable::new(ProxyFix::builder(set("10.0.0.2")).and_proof(proof).build().unwrap());
+    assert!(origin(&fix).is_unproven());
+    assert_eq!(reload.replace_policy(&Policy::new(set("10.0.0.2"))), Ok(0), "nothing else is new");
+    assert_eq!(reload.replace_policy(&Policy::new(set("10.0.0.2, 10.0.0.4"))), Ok(1));
+    assert!(origin(&fix).is_unproven());
+}
+
+#[test]
 fn a_topology_is_replaced_as_a_policy() {
     let policy = |who: &str| {
         let hops = [Hop::new("nginx", set(who)), Hop::new("balancer", set("10.0.1.0/24"))];
@@ -103,6 +122,8 @@ fn a_topology_is_replaced_as_a_policy() {
     assert!(reload.replace(&set("10.0.0.2")).unwrap_err().to_string().contains("named hops"));
     let error = reload.replace_policy(&policy("10.0.0.2")).unwrap_err().to_string();
     assert!(error.contains("of \"nginx\" has 1 networks"), "{error}");
+    let flat = reload.replace_policy(&Policy::new(set("10.0.0.2"))).unwrap_err().to_string();
+    assert!(flat.contains("has no hop \"nginx\""), "{flat}");
     assert_eq!(reload.force_policy(&policy("10.0.0.2")), Ok(1));
     assert_eq!(client(&fix), "203.0.113.9");
 }
@@ -179,6 +200,33 @@ fn a_file_that_is_wrong_from_the_start_is_an_error() {
     let error = reload.watch_file(&path, OFTEN).unwrap_err().to_string();
     assert!(error.contains("trusted.txt: line 2: entry 2") && error.contains("10.0.0.1/8"), "{error}");
     assert_eq!(reload.policy().generation(), 0);
+}
+
+#[test]
+fn a_reader_that_panics_is_called_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trusted.json");
+    write(&path, "first");
+    let (fix, reload) = reloadable("192.0.2.1");
+    let watch = reload.watch_file_with(&path, OFTEN, |octets| match octets {
+        b"first" => "192.0.2.3".parse(),
+        b"panic" => panic!("this is no list"),
+        _ => "10.0.0.2".parse(),
+    });
+    let watch = watch.unwrap();
+    write(&path, "panic");
+    thread::sleep(OFTEN * 20);
+    write(&path, "good");
+    wait_until(|| client(&fix) == "203.0.113.9");
+    drop(watch);
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, reload) = reloadable("10.0.0.2");
+    let error = reload.watch_file(directory.path(), OFTEN).unwrap_err().to_string();
+    assert!(error.contains("it is not a file"), "{error}");
 }
 
 #[tokio::test]

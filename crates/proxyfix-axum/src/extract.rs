@@ -167,6 +167,7 @@ fn client_ip(parts: &Parts) -> Result<ClientIp, Rejection> {
     let origin = origin(parts)?;
     origin.client().map(ClientIp).ok_or(match origin.ending() {
         Ending::PeerUnknown => Rejection::NoPeer,
+        ending if origin.is_unproven() => Rejection::ClientUnknown(ending),
         // Only a local socket is a hop without an address.
         ending if !ending.is_incomplete() => Rejection::UntrustedSocket,
         ending => Rejection::ClientUnknown(ending),

@@ -214,8 +214,9 @@ fn element_node(text: &[u8]) -> Node {
 }
 
 /// Whether the lines hold nothing but white space and separators: such a field equals an absent one.
-pub(crate) fn is_blank<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> bool {
-    lines.all(|line| line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b',')))
+/// Looked for from the right, as everything is.
+pub(crate) fn is_blank<'a>(lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> bool {
+    lines.rev().all(|line| line.iter().rev().all(|byte| matches!(byte, b' ' | b'\t' | b',')))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::{
 
 /// The request as it was received, before any claim is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Received {
     /// The scheme of the connection.
     pub scheme: Scheme,
@@ -23,6 +24,32 @@ pub struct Received {
     pub prefix: Prefix,
     /// Whether the request gave the proof that the policy [asks for](Gate).
     pub proven: bool,
+}
+
+impl Received {
+    /// By this scheme.
+    #[must_use]
+    pub fn with_scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// For this host and port.
+    #[must_use]
+    pub fn with_host(self, host: Option<(Host, Option<Port>)>) -> Self {
+        Self { host, ..self }
+    }
+
+    /// Below this prefix.
+    #[must_use]
+    pub fn with_prefix(self, prefix: Prefix) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// With or without the proof that the policy asks for.
+    #[must_use]
+    pub fn with_proof(self, proven: bool) -> Self {
+        Self { proven, ..self }
+    }
 }
 
 /// Values of one header that are counted at the most; beside more than the walk has hops none aligns.
@@ -40,6 +67,12 @@ impl Policy {
         let admitted = self.admits(&peer, received.proven);
         let mut steps = Steps::default();
         let (ending, found) = self.walk(self.route(), peer, admitted, claims, &mut |step| steps.push(step));
+        let unproven = !admitted && self.gate == Gate::AddressAndProof && self.trusted().allows(&peer);
+        let mut found = found;
+        if unproven {
+            // It may be the proxy, and forward for anybody: it is not the client.
+            found.client = Peer::unknown();
+        }
         let claim = Claim { policy: self, peer, admitted, claims, ending, found };
 
         let chain = claim.chain_outcome();
@@ -82,7 +115,7 @@ impl Policy {
             through_gateway: false,
             host_withheld: false,
             host_conflict: false,
-            unproven: !admitted && self.trusted().allows(&peer) && self.gate != Gate::Address,
+            unproven,
             outcomes,
             places,
             steps,
@@ -215,10 +248,13 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         }
     }
 
-    /// The hops that were verified, nearest first; of a flat set the one that stands for all.
+    /// The verified hops that speak of another, nearest first; of a flat set the one that stands for all.
     fn verified(&self) -> &'a [Hop] {
         let hops = &self.policy.hops;
-        if self.policy.listed { hops.get(..self.found.trusted_hops).unwrap_or(hops) } else { hops }
+        // Where all are trusted, the outermost is the client, and spoken of.
+        let client = usize::from(self.ending == Ending::AllTrusted);
+        let speakers = self.found.trusted_hops.saturating_sub(client);
+        if self.policy.listed { hops.get(..speakers).unwrap_or(hops) } else { hops }
     }
 
     fn outermost(&self) -> Option<&'a Hop> {
@@ -277,10 +313,15 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// The outermost verified hop whose family has a place for `field`.
     fn speaker(&self, field: Field) -> Option<Speaker<'a>> {
         let verified = self.verified();
-        let hop = verified.iter().rev().find(|hop| hop.family.carries(field))?;
         if !self.policy.listed {
+            let hop = verified.last().filter(|hop| hop.family.carries(field))?;
             return Some(Speaker { family: &hop.family, voices: self.chosen(), may: true });
         }
+        let carrying = || verified.iter().rev().filter(|hop| hop.family.carries(field));
+        // Of the elements of one header the outermost counts, and nobody speaks in its place.
+        let first = |hop: &&Hop| carrying().find(|other| other.family == hop.family) == Some(*hop);
+        let speaks = |hop: &&Hop| hop.asserts(field) && (hop.family == Family::XForwarded || first(hop));
+        let hop = carrying().find(speaks).or(carrying().next())?;
         let same = verified.iter().filter(|other| other.family == hop.family);
         let (voices, may) = match hop.family {
             // Each that may say it adds a value, or the others pass on the one of the nearest.
@@ -361,8 +402,15 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// Whether so many values stand beside the chain: one for each hop that speaks. Hops that are all
     /// alike may be more than are declared, and the client may have written the same fields as they did.
     fn aligns(&self, several: usize, voices: usize) -> bool {
-        several == voices
-            || (!self.policy.listed && [self.unlimited_depth(), self.chain_length()].contains(&several))
+        if several == voices {
+            return true;
+        }
+        let one_each = |hop: &Hop| hop.family == Family::XForwarded && hop.entries == 1;
+        if self.policy.listed {
+            let all = self.verified();
+            return voices == all.len() && all.iter().all(one_each) && several == self.chain_length();
+        }
+        [self.unlimited_depth(), self.chain_length()].contains(&several)
     }
 
     /// The number of entries that the walk would take if no number of hops were declared: what the
@@ -697,7 +745,7 @@ mod tests {
             (Gate::Address, good, false, other),
             (Gate::Address, bad, true, bad),
             (Gate::AddressAndProof, good, true, other),
-            (Gate::AddressAndProof, good, false, good),
+            (Gate::AddressAndProof, good, false, ""),
             (Gate::AddressAndProof, bad, true, bad),
             (Gate::AddressOrProof, good, false, other),
             (Gate::AddressOrProof, bad, true, other),

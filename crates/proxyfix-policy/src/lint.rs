@@ -108,7 +108,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: &[Self] = &[
         Self::TrustAny,
         Self::NearlyEveryone,
         Self::WideTrust,
@@ -684,10 +684,8 @@ mod tests {
     fn the_table_lists_every_code_with_its_severity() {
         let rows = include_str!("lint.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
         let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").take(2).collect()).collect();
-        let codes = Code::ALL.map(|code| [format!("{code}`"), code.severity().to_string()]);
-        assert_eq!(rows, codes);
-        let mut sorted = Code::ALL;
-        sorted.sort_unstable();
-        sorted.iter().zip(Code::ALL).for_each(|(a, b)| assert_eq!(*a, b));
+        let codes = Code::ALL.iter().map(|code| [format!("{code}`"), code.severity().to_string()]);
+        assert_eq!(rows, codes.collect::<Vec<_>>());
+        assert!(Code::ALL.is_sorted());
     }
 }

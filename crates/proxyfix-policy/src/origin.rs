@@ -297,6 +297,12 @@ impl Origin {
         self.host.as_ref()
     }
 
+    /// Whether the address of the peer is trusted, and the [proof](crate::Gate) that the policy asks for was
+    /// not given: no header is believed, and nobody knows the client, because the proxy is not it.
+    pub fn is_unproven(&self) -> bool {
+        self.unproven
+    }
+
     /// Whether what the request says of its host is no host, or two, so that it has none.
     pub fn is_host_withheld(&self) -> bool {
         self.host_withheld
@@ -395,8 +401,16 @@ impl Origin {
             self.outcomes[Field::For as usize] = earlier.outcome(Field::For);
             self.places[Field::For as usize] = earlier.place(Field::For);
         }
+        let host_is_new = self.outcome(Field::Host) == Outcome::Believed;
         for field in Field::ALL {
-            if matches!(self.outcome(field), Outcome::NotRead | Outcome::Absent) {
+            // What this decision did not find is what the earlier one made of the request. Another host
+            // has another port.
+            let earlier_stands = match self.outcome(field) {
+                Outcome::Believed => false,
+                Outcome::Refused(_) => earlier.outcome(field) == Outcome::Believed,
+                Outcome::NotRead | Outcome::Absent => true,
+            };
+            if earlier_stands && !(field == Field::Port && host_is_new) {
                 self.outcomes[field as usize] = earlier.outcome(field);
                 self.places[field as usize] = earlier.place(field);
             }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::host::Underscores;
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Peer, Port, Topology, TrustedProxies};
+use crate::{Error, Family, Field, Host, Origin, Peer, Port, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -91,6 +91,7 @@ pub struct PolicyBuilder {
     singles: [Option<(String, Option<String>)>; 5],
     underscores: Underscores,
     gate: Gate,
+    demands: Option<String>,
 }
 
 /// What a policy reads of a flat set by default: `for` and `proto`.
@@ -113,6 +114,7 @@ impl Policy {
             singles: [const { None }; 5],
             underscores: Underscores::Refused,
             gate: Gate::Address,
+            demands: None,
         }
     }
 
@@ -147,6 +149,41 @@ impl Policy {
                 self.hops.iter().find(|hop| hop.asserts(field)).map(|hop| hop.family.header(field))
             }
         }
+    }
+
+    /// The headers that a proof has to read before anything is believed, in lower case.
+    pub fn demanded_headers(&self) -> impl Iterator<Item = &str> {
+        self.hops.iter().filter_map(|hop| hop.demands.as_deref())
+    }
+
+    /// The header of the chain that the walk of `origin` read last. For the layers.
+    #[doc(hidden)]
+    pub fn last_chain_header(&self, origin: &Origin) -> Option<&str> {
+        match &self.sources[Field::For as usize] {
+            Source::Off => None,
+            Source::Single { header, .. } => Some(header),
+            Source::Family(_) => {
+                let place = if self.listed { origin.trusted_hops().saturating_sub(1) } else { 0 };
+                self.hops.get(place).map(|hop| hop.family.chain_header())
+            }
+        }
+    }
+
+    /// Whether any field is read in the header of this name, in lower case.
+    pub fn reads_header(&self, header: &str) -> bool {
+        Field::ALL.into_iter().any(|field| match &self.sources[field as usize] {
+            Source::Off => false,
+            Source::Single { header: own, .. } => own == header,
+            Source::Family(_) => {
+                self.hops.iter().any(|hop| hop.asserts(field) && hop.family.header(field) == header)
+            }
+        })
+    }
+
+    /// The same policy with another gate.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     /// What has to be shown besides the address of the peer.
@@ -239,11 +276,12 @@ impl From<Topology> for Policy {
                 Source::Off
             }
         });
+        let demanded = topology.hops.iter().any(|hop| hop.demands.is_some());
         Self {
             hops: topology.hops,
             listed: true,
             sources,
-            gate: Gate::Address,
+            gate: if demanded { Gate::AddressAndProof } else { Gate::Address },
             generation: 0,
             underscores: Underscores::Refused,
         }
@@ -301,6 +339,11 @@ impl PolicyBuilder {
         Self { gate, ..self }
     }
 
+    /// Believes nothing unless a proof is asked for that reads this header: see [`Hop::demands`].
+    pub fn demands(self, header: &str) -> Self {
+        Self { demands: Some(header.to_ascii_lowercase()), gate: Gate::AddressAndProof, ..self }
+    }
+
     /// The policy, or why it cannot mean what it says.
     pub fn build(self) -> Result<Policy, Error> {
         let policy = match self.front.clone() {
@@ -323,7 +366,12 @@ impl PolicyBuilder {
                 "{what} beside a topology, whose hops say what they write; state it with each hop"
             )));
         }
-        Ok(Policy { underscores: self.underscores, gate: self.gate, ..topology.into() })
+        let mut policy = Policy::from(topology);
+        if let (Some(header), Some(nearest)) = (self.demands, policy.hops.first_mut()) {
+            nearest.demands = Some(header);
+        }
+        let gate = if self.gate == Gate::Address { policy.gate } else { self.gate };
+        Ok(Policy { underscores: self.underscores, gate, ..policy })
     }
 
     fn alike(self, mut trusted: TrustedProxies) -> Result<Policy, Error> {
@@ -378,7 +426,7 @@ impl PolicyBuilder {
             )));
         }
         let asserts = Field::ALL.map(|field| sources[field as usize] != Source::Off);
-        let hop = Hop { asserts, ..Hop::new("", trusted).family(family) };
+        let hop = Hop { asserts, demands: self.demands, ..Hop::new("", trusted).family(family) };
         Ok(Policy {
             hops: vec![hop],
             listed: false,

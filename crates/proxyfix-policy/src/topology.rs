@@ -20,13 +20,15 @@ pub struct Hop {
     pub(crate) family: Family,
     pub(crate) asserts: [bool; 5],
     pub(crate) entries: u8,
+    /// The header without which nothing of this hop is believed.
+    pub(crate) demands: Option<String>,
 }
 
 impl Hop {
     /// The hop that people call `name`, and who it may be.
     pub fn new(name: &str, who: TrustedProxies) -> Self {
         let asserts = [true, true, false, false, false];
-        Self { name: name.to_owned(), who, family: Family::XForwarded, asserts, entries: 1 }
+        Self { name: name.to_owned(), who, family: Family::XForwarded, asserts, entries: 1, demands: None }
     }
 
     /// The header family that it writes.
@@ -47,6 +49,12 @@ impl Hop {
     /// load balancers of Google, which append the client's address and then their own.
     pub fn entries(self, entries: u8) -> Self {
         Self { entries, ..self }
+    }
+
+    /// Nothing is believed of any hop unless a proof is asked for that reads this header, as the id of an
+    /// Azure Front Door is one: then the [gate](crate::Gate) is opened by address and proof.
+    pub fn demands(self, header: &str) -> Self {
+        Self { demands: Some(header.to_ascii_lowercase()), ..self }
     }
 
     /// What people call it.
@@ -87,6 +95,12 @@ impl Hop {
 /// that of the nearest hop that may assert it: the others pass it on. A header with several values
 /// needs one for each of them. What only hops asserted that may not is off, and the
 /// [outcome](crate::Outcome) says so ([`Refusal::NotAsserted`](crate::Refusal::NotAsserted)).
+///
+/// So a hop that passes on a field must not be declared to assert it: nothing in a request tells a value
+/// that a proxy set from one that it let through. By default a hop asserts the scheme; say
+/// [`fields`](Hop::fields) for one that does not. A hop that writes a header of its own and appends to
+/// `X-Forwarded-For` as well, as many CDNs do, leaves an entry there that no hop beyond it may count as
+/// its own: only the outermost hop should write such a header.
 ///
 /// Each hop may write another family: nginx appends to `X-Forwarded-For`, and the CDN before it says
 /// `CF-Connecting-IP`, which is read where nginx says that the CDN was connected to it.
@@ -255,6 +269,11 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Whether each hop has its place.
+    pub(crate) fn is_listed_by_place(self) -> bool {
+        matches!(self, Self::Listed(_))
+    }
+
     /// Whether the hop at `place` speaks in another header than the one before it.
     pub(crate) fn turns(self, place: usize) -> bool {
         match self {
@@ -367,6 +386,47 @@ mod tests {
     }
 
     #[test]
+    fn a_hop_that_adds_entries_adds_all_of_them() {
+        let [nginx, _] = two();
+        let hops = || [nginx.clone(), Hop::new("google", who("35.191.0.0/16")).entries(2)];
+        let chain = |chain| decide(hops(), "127.0.0.1", &[("x-forwarded-for", chain)]);
+        let whole = "203.0.113.9, 198.51.100.1, 35.191.0.7";
+        assert_decided(&chain(whole), "203.0.113.9", "client-found", 2);
+        assert_decided(&chain("198.51.100.1, 35.191.0.7"), "-", "too-few", 2);
+        assert_decided(&chain("35.191.0.7"), "-", "too-few", 2);
+    }
+
+    #[test]
+    fn another_machine_s_loopback_is_nobody() {
+        let chain = |chain| decide(two(), "127.0.0.1", &[("x-forwarded-for", chain)]);
+        assert_decided(&chain("127.0.0.1, 10.0.1.7"), "-", "unroutable", 2);
+        assert_decided(&chain("127.0.0.1"), "127.0.0.1", "client-found", 1);
+    }
+
+    #[test]
+    fn what_the_client_wrote_before_all_hops_unsettles_nothing() {
+        let proto = |chain, proto| {
+            let headers = [("x-forwarded-for", chain), ("x-forwarded-proto", proto)];
+            decide(two(), "127.0.0.1", &headers).scheme().as_str()
+        };
+        assert_eq!(proto("6.6.6.6, 203.0.113.9, 10.0.1.7", "http, https, http"), "https");
+    }
+
+    #[test]
+    fn a_hop_of_another_family_that_may_not_say_a_field_leaves_it_to_the_others() {
+        let [nginx, _] = two();
+        let edge = Hop::new("edge", who("10.0.1.0/24")).family(Family::Forwarded).fields([Field::For]);
+        let headers = [
+            ("x-forwarded-for", "10.0.1.7"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=203.0.113.9;proto=http"),
+        ];
+        let origin = decide([nginx, edge], "127.0.0.1", &headers);
+        assert_decided(&origin, "203.0.113.9", "client-found", 2);
+        assert_eq!(origin.scheme().as_str(), "https");
+    }
+
+    #[test]
     fn fields_belong_to_the_outermost_hop_that_may_assert_them() {
         let decided = |chain, field: &str, value| {
             let header = format!("x-forwarded-{field}");
@@ -438,7 +498,8 @@ mod tests {
             "client-found",
             1,
         );
-        assert_decided(&decided(&[(xff, "198.51.100.7")]), "198.51.100.7", "header-absent", 2);
+        // A hop further out that names nobody is no health check: its header was lost.
+        assert_decided(&decided(&[(xff, "198.51.100.7")]), "-", "too-few", 2);
         assert_decided(&decided(&[(xff, "198.51.100.7"), (cf, "1.1.1.1, 2.2.2.2")]), "-", "malformed", 2);
 
         let element = Hop::new("edge", who("198.51.100.0/24")).family(Family::Forwarded);

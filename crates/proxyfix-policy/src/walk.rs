@@ -20,7 +20,8 @@ pub enum Ending {
     /// The first hop that is not trusted: the client.
     ClientFound,
     /// The peer itself is not trusted: it is the client, and no header was believed. A local socket
-    /// has no address, so that there is no client then.
+    /// has no address, so that there is no client then; nor is a proxy the client that is listed and did
+    /// not give its [proof](crate::Origin::is_unproven).
     PeerUntrusted,
     /// Nobody knows who is connected; no header was believed.
     PeerUnknown,
@@ -37,7 +38,7 @@ pub enum Ending {
     Opaque,
     /// An entry is empty.
     Empty,
-    /// There are fewer entries than the declared count.
+    /// There are fewer entries than the declared count, or than the hops of a topology add.
     TooFew,
     /// An entry is an address that no remote client can have, such as `127.0.0.1`.
     Unroutable,
@@ -87,6 +88,7 @@ impl fmt::Display for Ending {
 
 /// One hop, and what was found about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Step {
     /// The hop; unknown where its entry names nobody.
     pub hop: Peer,
@@ -299,11 +301,15 @@ where
             Some(_) => false,
         };
         if absent {
-            if begins {
-                self.found.client = hop;
-                self.end(Ending::HeaderAbsent);
-            } else {
-                return self.found_client(hop, Ending::AllTrusted);
+            match (self.found.trusted_hops, begins, rule.entries) {
+                // A peer that sends no header speaks for itself, as health checks do.
+                (1, ..) => {
+                    self.found.client = hop;
+                    self.end(Ending::HeaderAbsent);
+                }
+                (_, false, 1) => return self.found_client(hop, Ending::AllTrusted),
+                // A hop further out has to say whom it forwards for: its header was lost on the way.
+                _ => self.end(Ending::TooFew),
             }
         }
         Step { hop, verdict: Verdict::Trusted }
@@ -358,13 +364,23 @@ where
         }
         let here = place.checked_sub(1).and_then(|here| self.route.rule(here));
         let everyone = here.is_some_and(|rule| rule.who.trusts_every_peer());
-        if next.is_none() && (everyone || hop.ip().is_some_and(|ip| self.route.lists(ip))) {
+        if next.is_none() && (everyone || hop.ip().is_some_and(|ip| self.is_listed(ip))) {
             return self.found_client(hop, Ending::HopLimit);
         }
-        if hop.ip().is_some_and(|ip| is_unroutable(ip) && !self.route.lists(ip)) {
+        if hop.ip().is_some_and(|ip| is_unroutable(ip) && !self.is_listed(ip)) {
             return self.stopped(hop, Verdict::Unroutable, Ending::Unroutable);
         }
         self.found_client(hop, Ending::ClientFound)
+    }
+
+    /// Whether an operator listed the address that the last trusted hop named. In a topology, loopback and
+    /// link-local addresses are those of that hop's machine, and listed ones are this machine's.
+    fn is_listed(&self, ip: IpAddr) -> bool {
+        let here = self.found.last_verified;
+        let elsewhere = self.route.is_listed_by_place()
+            && is_unroutable(ip)
+            && !(here.is_local() || here.ip().is_some_and(|ip| ip.is_loopback()));
+        !elsewhere && self.route.lists(ip)
     }
 }
 

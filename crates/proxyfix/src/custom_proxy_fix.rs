@@ -105,13 +105,13 @@ impl CustomProxyFix {
 impl Fix for CustomProxyFix {
     fn fix(&self, parts: &mut Parts) {
         let Inner { judge, functions } = &*self.inner;
-        let computed: Vec<(&'static str, Vec<u8>)> = functions
-            .iter()
-            .filter_map(|(field, function)| {
+        let compute = |parts: &Parts| {
+            let computed = |(field, function): &(Field, Function)| {
                 function(parts).map(|value| (COMPUTED[*field as usize], value.into_bytes()))
-            })
-            .collect();
-        judge.apply(parts, &computed);
+            };
+            functions.iter().filter_map(computed).collect()
+        };
+        judge.apply(parts, if functions.is_empty() { None } else { Some(&compute) });
     }
 }
 
@@ -175,7 +175,8 @@ impl CustomProxyFixBuilder {
     }
 
     /// Computes `field`; `None` leaves it as received. The value passes the same gate and the same
-    /// grammar as a header's would.
+    /// grammar as a header's would. The function is asked once a request and fix, and sees what earlier
+    /// fixes left: protected headers are gone behind another fix.
     ///
     /// ```
     /// use proxyfix::{CustomProxyFix, Field, TrustedProxies};

@@ -24,6 +24,7 @@
 //! | `fwd.count_mismatch` | warn | `peer`, `field`, `declared`, `passed` | a declared count goes beyond the trusted hops |
 //! | `fwd.asymmetric` | warn | `peer`, `field` | there are not as many values as the chain has hops |
 //! | `fwd.not_asserted` | warn | `peer`, `field` | only hops of a topology stated it that may not |
+//! | `fwd.unproven` | warn | `peer` | a trusted address did not give the proof that the policy asks for |
 //! | `scheme.invalid` | warn | `peer`, `reason`, `excerpt` | a forwarded scheme was refused |
 //! | `host.invalid` | warn, debug | `peer`, `reason`, `excerpt` | a forwarded host was refused, or the request's own is none or two |
 //! | `host.conflict` | warn, debug | `peer` | the target names another host than `Host` |
@@ -117,6 +118,7 @@ catalogue! {
     "fwd.count_mismatch" COUNT_MISMATCH,
     "fwd.asymmetric" ASYMMETRIC,
     "fwd.not_asserted" NOT_ASSERTED,
+    "fwd.unproven" UNPROVEN,
     "scheme.invalid" SCHEME_INVALID,
     "host.invalid" HOST_INVALID,
     "host.conflict" HOST_CONFLICT,
@@ -164,6 +166,9 @@ pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_
     crate::metrics::decided(origin);
     let (peer, ending) = (origin.peer(), origin.ending());
     tracing::debug!(event = "fwd.decided", %peer, ending = ending.as_str());
+    if origin.is_unproven() {
+        report!(WARN UNPROVEN, %peer, "a trusted address did not give the proof that the policy asks for");
+    }
     if !ending.is_from_trusted_peer() {
         return;
     }
@@ -179,7 +184,7 @@ pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_
                 Outcome::Refused(refusal @ Refusal::Multiple) => refusal.as_str(),
                 _ => ending.as_str(),
             },
-            excerpt = stated(policy, claims, Field::For),
+            excerpt = stated(policy, origin, claims, Field::For),
             "the chain of proxies does not say who the client is"
         ),
         _ if origin.is_short() => report!(
@@ -194,14 +199,12 @@ pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_
     }
     for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
         if let Outcome::Refused(refusal) = origin.outcome(field) {
-            refused(peer, field, refusal, || stated(policy, claims, field));
+            refused(peer, field, refusal, || stated(policy, origin, claims, field));
         }
     }
     if tracing::event_enabled!(tracing::Level::DEBUG) {
-        let there = |name| claims.lines(name).next().is_some();
-        let (chain, forwarded) = (there("x-forwarded-for"), there("forwarded"));
-        let unread = ending == Ending::HeaderAbsent && policy.reads(Field::For) && (chain || forwarded);
-        if (chain && forwarded) || unread {
+        let unread = |name| !policy.reads_header(name) && claims.lines(name).next().is_some();
+        if policy.reads(Field::For) && (unread("x-forwarded-for") || unread("forwarded")) {
             report!(DEBUG CONFLICT, %peer, "the chain stands in a family that is not read");
         }
     }
@@ -235,9 +238,10 @@ fn refused(peer: Peer, field: Field, refusal: Refusal, excerpt: impl Fn() -> Opt
     }
 }
 
-/// The last line of the header that states `field`.
-fn stated(policy: &Policy, claims: &HeaderClaims<'_>, field: Field) -> Option<String> {
-    let line = claims.lines(policy.header(field)?).next_back()?;
+/// The last line of the header that states `field`; of the chain, the one that was read last.
+fn stated(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>, field: Field) -> Option<String> {
+    let header = if field == Field::For { policy.last_chain_header(origin) } else { policy.header(field) };
+    let line = claims.lines(header?).next_back()?;
     Some(if field == Field::Host { host_excerpt(line) } else { Excerpt::end_of(line).to_string() })
 }
 

@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body::Body;
-use http_body_util::{Either, Full};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use pin_project_lite::pin_project;
 use proxyfix_policy::{Ending, Error, Field, Host, Origin, Outcome, Scheme};
 use tower_layer::Layer;
@@ -67,7 +68,7 @@ use crate::headers::Removed;
 /// | [`strict`](Self::strict) | all of these, and what else is odd | 400 |
 /// | [`require_peer`](Self::require_peer) | nobody said who is connected | 500, the operator's to mend |
 /// | [`limits`](Self::limits), always | forwarding headers of a trusted peer that are too large, or too many | 431 (RFC 6585 section 5) |
-/// | any | no fix ran before | 500, the operator's to mend |
+/// | any of these | no fix ran before | 500, the operator's to mend |
 ///
 /// Answers are short fixed texts that are never cached and repeat nothing of the request. The inner
 /// service is not called, and what it had reserved when it was ready is released; this is why it has
@@ -155,8 +156,8 @@ impl Guard {
     }
 
     /// Refuses requests whose chain does not say who the client is
-    /// ([`Ending::is_incomplete`](crate::Ending::is_incomplete)). The peer of a health check, which sends
-    /// no chain, is not refused.
+    /// ([`Ending::is_incomplete`](crate::Ending::is_incomplete)), or whose proxy did not give its
+    /// [proof](crate::Origin::is_unproven). The peer of a health check, which sends no chain, is not refused.
     pub fn reject_incomplete(self) -> Self {
         self.map(|rules| rules.complete = true)
     }
@@ -258,7 +259,8 @@ impl Rules {
             let text = "the forwarding headers are too large\n";
             return refusal(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-large", text);
         }
-        if (self.complete || self.strict) && origin.ending().is_incomplete() {
+        let unknown = origin.ending().is_incomplete() || origin.is_unproven();
+        if (self.complete || self.strict) && unknown {
             let text = "the proxies in front do not say who the client is\n";
             return refusal(Status::BAD_REQUEST, "incomplete", text);
         }
@@ -318,8 +320,58 @@ pub struct Guarded<S> {
     inner: S,
 }
 
-/// The body of a guarded response: the inner service's, or a short text.
-pub type GuardBody<B> = Either<Full<<B as Body>::Data>, B>;
+pin_project! {
+    /// The body of a guarded response: the inner service's, or a short text.
+    pub struct GuardBody<B: Body> {
+        #[pin]
+        answer: Answer<B>,
+    }
+}
+
+pin_project! {
+    #[project = AnswerProjected]
+    enum Answer<B: Body> {
+        Text { #[pin] text: Full<B::Data> },
+        Inner { #[pin] body: B },
+    }
+}
+
+impl<B: Body> Body for GuardBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match self.project().answer.project() {
+            AnswerProjected::Text { text } => {
+                text.poll_frame(cx).map(|frame| frame.map(|it| it.map_err(|never| match never {})))
+            }
+            AnswerProjected::Inner { body } => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.answer {
+            Answer::Text { text } => text.is_end_stream(),
+            Answer::Inner { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.answer {
+            Answer::Text { text } => text.size_hint(),
+            Answer::Inner { body } => body.size_hint(),
+        }
+    }
+}
+
+impl<B: Body> fmt::Debug for GuardBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardBody").finish_non_exhaustive()
+    }
+}
 
 impl<S, B, R> Service<Request<B>> for Guarded<S>
 where
@@ -381,9 +433,12 @@ where
         match self.project().state.project() {
             Projected::Inner { future } => {
                 let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(Either::Right)))
+                Poll::Ready(Ok(response.map(|body| GuardBody { answer: Answer::Inner { body } })))
             }
-            Projected::Refused { refusal } => Poll::Ready(Ok(refusal.response().map(Either::Left))),
+            Projected::Refused { refusal } => {
+                let text = |text| GuardBody { answer: Answer::Text { text } };
+                Poll::Ready(Ok(refusal.response().map(text)))
+            }
         }
     }
 }

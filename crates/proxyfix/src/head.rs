@@ -8,13 +8,13 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Version};
-use proxyfix_policy::lint::{Code, Severity};
+use proxyfix_policy::lint::{Code, Finding, Severity};
 use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
     Scheme,
 };
 
-use crate::headers::{HeaderClaims, Removed, own_header, sanitize};
+use crate::headers::{Computed, HeaderClaims, Removed, own_header, sanitize};
 use crate::{Canonical, Fix, KeepOriginal, Proof, Shadow, events, uri};
 
 /// A host and, where one is stated, a port.
@@ -25,6 +25,8 @@ type HostAndPort = (Host, Option<Port>);
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     pub(crate) policy: Policy,
+    /// What is asked for besides the address of the peer, or instead of it.
+    proof: Option<Proof>,
     /// Headers that are removed besides the protected ones.
     own: Vec<HeaderName>,
     options: Options,
@@ -37,7 +39,8 @@ pub(crate) struct Options {
     pub(crate) absolute: bool,
     pub(crate) keep_original: bool,
     pub(crate) canonical: Option<Canonical>,
-    pub(crate) proof: Option<Proof>,
+    /// Each asked for beside the address or instead of it.
+    pub(crate) proofs: Vec<(Gate, Proof)>,
     pub(crate) shadow: Option<Shadow>,
     /// Findings that are meant.
     pub(crate) accepted: Vec<Code>,
@@ -46,34 +49,32 @@ pub(crate) struct Options {
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
         report_risks(&policy, &options.accepted);
-        Self { own: Vec::new(), policy, options }.with_own_headers(Vec::new())
+        Self { own: Vec::new(), policy, proof: None, options }.with_own_headers(Vec::new())
     }
 
     /// Builds the policy, and removes the headers of these names, too.
     pub(crate) fn build(policy: PolicyBuilder, remove: &[String], options: Options) -> Result<Self, Error> {
-        let policy = policy.build()?;
         let named = remove.iter().map(|name| own_header(name)).collect::<Result<Vec<_>, _>>()?;
-        if policy.gate() != Gate::Address && options.proof.is_none() {
-            return Err(Error::refused(
-                "the policy asks for a proof of the proxy, and none is given; state it with and_proof or or_proof",
-            ));
-        }
-        Ok(Self::new(policy, options).with_own_headers(named))
+        let policy = policy.build()?;
+        let (gate, proof) = one_proof(&options.proofs)?;
+        let policy = check_proof(policy, gate, proof.as_ref())?;
+        Ok(Self { proof, ..Self::new(policy, options) }.with_own_headers(named))
     }
 
-    /// The same with another policy.
-    pub(crate) fn with_policy(&self, policy: Policy) -> Self {
-        report_risks(&policy, &self.options.accepted);
-        Self { policy, ..self.clone() }.with_own_headers(Vec::new())
+    /// The same with another policy, and the same proof.
+    pub(crate) fn with_policy(&self, policy: Policy) -> Result<Self, Error> {
+        let policy = check_proof(policy, self.policy.gate(), self.proof.as_ref())?;
+        let mut known: Vec<Code> = self.policy.lint().iter().map(Finding::code).collect();
+        known.extend(&self.options.accepted);
+        report_risks(&policy, &known);
+        Ok(Self { policy, ..self.clone() }.with_own_headers(Vec::new()))
     }
 
-    /// Adds `named` to the headers that are removed, and those that the policy, its shadow and the proof
-    /// read.
+    /// Adds `named` to the headers that are removed, and those that the policy and the proof read.
     fn with_own_headers(mut self, named: Vec<HeaderName>) -> Self {
-        let shadowed = self.options.shadow.iter().flat_map(|shadow| shadow.policy().single_headers());
         // What is computed has a name that no header can have.
-        let read = self.policy.single_headers().chain(shadowed).filter_map(|name| own_header(name).ok());
-        let proofs = self.options.proof.iter().flat_map(Proof::headers);
+        let read = self.policy.single_headers().filter_map(|name| own_header(name).ok());
+        let proofs = self.proof.iter().flat_map(Proof::headers);
         for name in named.into_iter().chain(read).chain(proofs).collect::<Vec<_>>() {
             if !self.own.contains(&name) {
                 self.own.push(name);
@@ -82,8 +83,8 @@ impl Judge {
         self
     }
 
-    /// `computed` are values that do not stand in a header.
-    pub(crate) fn apply(&self, parts: &mut Parts, computed: &[(&'static str, Vec<u8>)]) {
+    /// `compute` finds values that do not stand in a header.
+    pub(crate) fn apply(&self, parts: &mut Parts, compute: Option<&dyn Fn(&Parts) -> Computed>) {
         if self.options.keep_original {
             KeepOriginal.fix(parts);
         }
@@ -105,9 +106,17 @@ impl Judge {
         if earlier.is_some() && removed.is_none() {
             removed = Some(Removed::default());
         }
-        let claims = HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed };
-        received.proven =
-            self.options.proof.as_ref().is_some_and(|proof| proof.is_given(&peer, parts, &claims));
+        // What functions make of a request they make of it as it came in.
+        let before = removed.as_ref().and_then(|removed| removed.found_by(&self.policy));
+        let (computed, before) = before.unzip();
+        let computed = computed.unwrap_or_else(|| compute.map_or_else(Vec::new, |compute| compute(parts)));
+        let claims = HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed: &computed };
+        received.proven = match (&self.proof, before) {
+            (_, Some(before)) => before,
+            (Some(proof), None) => proof.is_given(&peer, parts, &claims),
+            (None, None) => false,
+        };
+        let proven = received.proven;
         let shadowed = self.options.shadow.as_ref().map(|shadow| (shadow, received.clone()));
         let origin = self.policy.decide(peer, received, &claims);
         if let Some((shadow, received)) = shadowed {
@@ -142,6 +151,9 @@ impl Judge {
         if removed.judged_before_by(&self.policy) {
             events::already_applied();
         }
+        if compute.is_some() || self.proof.is_some() {
+            removed.note_found(&self.policy, computed, proven);
+        }
         // What one fix of a stack writes, later ones write anew: they may know better.
         let canonical = self.options.canonical.or(removed.canonical);
         removed.canonical = canonical;
@@ -159,6 +171,46 @@ impl Judge {
         parts.extensions.insert(mount);
         parts.extensions.insert(origin);
     }
+}
+
+/// The proofs as one, and the gate that they make.
+fn one_proof(proofs: &[(Gate, Proof)]) -> Result<(Gate, Option<Proof>), Error> {
+    let Some((gate, first)) = proofs.first() else { return Ok((Gate::Address, None)) };
+    if proofs.iter().any(|(other, _)| other != gate) {
+        return Err(Error::refused(
+            "and_proof beside or_proof: nobody can say which of them is enough; combine the proofs with \
+             Proof::all and Proof::any, and state one of the two",
+        ));
+    }
+    let all = || proofs.iter().map(|(_, proof)| proof.clone());
+    Ok((
+        *gate,
+        Some(match (proofs.len(), gate) {
+            (1, _) => first.clone(),
+            (_, Gate::AddressAndProof) => Proof::all(all()),
+            _ => Proof::any(all()),
+        }),
+    ))
+}
+
+/// The policy with the gate of the proof, or why the two do not fit.
+fn check_proof(policy: Policy, gate: Gate, proof: Option<&Proof>) -> Result<Policy, Error> {
+    if policy.gate() != Gate::Address && policy.gate() != gate {
+        return Err(Error::refused(match policy.gate() {
+            Gate::AddressOrProof => {
+                "the policy asks for a proof instead of the address; state it with or_proof"
+            }
+            _ => "the policy asks for a proof of the proxy besides its address; state it with and_proof",
+        }));
+    }
+    for header in policy.demanded_headers() {
+        if !proof.is_some_and(|proof| proof.asks_for(header)) {
+            return Err(Error::refused(&format!(
+                "the policy believes nothing without a proof in {header:?}; state it with and_proof"
+            )));
+        }
+    }
+    Ok(policy.with_gate(gate))
 }
 
 /// What the builders of all fixes that judge have in common.
@@ -186,17 +238,17 @@ macro_rules! options {
                 self
             }
 
-            /// Believes a trusted peer only if its request gives this proof, too.
+            /// Believes a trusted peer only if its request gives this proof, too; of several, each.
             pub fn and_proof(mut self, proof: $crate::Proof) -> Self {
-                self.policy = self.policy.gate($crate::Gate::AddressAndProof);
-                self.options.proof = Some(proof);
+                self.options.proofs.push(($crate::Gate::AddressAndProof, proof));
                 self
             }
 
-            /// Believes any peer whose request gives this proof, besides those that are trusted.
+            /// Believes any peer whose request gives this proof, or another one, besides those that are
+            /// trusted. It does not go together with [`and_proof`](Self::and_proof): say with
+            /// [`Proof::all`](crate::Proof::all) and [`Proof::any`](crate::Proof::any) what is meant.
             pub fn or_proof(mut self, proof: $crate::Proof) -> Self {
-                self.policy = self.policy.gate($crate::Gate::AddressOrProof);
-                self.options.proof = Some(proof);
+                self.options.proofs.push(($crate::Gate::AddressOrProof, proof));
                 self
             }
 
@@ -282,9 +334,12 @@ pub(crate) fn mount_may_change(parts: &Parts) -> bool {
     }
 }
 
-/// Publishes where the application is mounted, in both places that say so.
+/// Publishes where the application is mounted, in all places that say so.
 pub(crate) fn set_mount(parts: &mut Parts, mount: Mount) {
     let prefix: Prefix = mount.prefix().clone();
+    if let Some(canonical) = parts.extensions.get::<Removed>().and_then(|removed| removed.canonical) {
+        canonical.write_prefix(&mut parts.headers, &prefix);
+    }
     if let Some(origin) = parts.extensions.get_mut::<Origin>() {
         origin.set_prefix(prefix);
     }
@@ -370,12 +425,8 @@ impl Named {
                 *port = earlier.stated_port();
             }
         }
-        Received {
-            scheme,
-            host,
-            prefix: mount.map(Mount::prefix).cloned().unwrap_or_default(),
-            proven: false,
-        }
+        let prefix = mount.map(Mount::prefix).cloned().unwrap_or_default();
+        Received::default().with_scheme(scheme).with_host(host).with_prefix(prefix)
     }
 
     fn is_nothing(&self) -> bool {
@@ -393,7 +444,6 @@ impl Named {
                 && self.authority.says(self.effective.as_ref(), origin.scheme()))
     }
 
-    /// Reports what is wrong with a host that stands as received.
     /// Whether target and `Host` name different hosts, and the request's own host counts.
     fn conflicts(&self, origin: &Origin) -> bool {
         origin.outcome(Field::Host) != Outcome::Believed
@@ -402,6 +452,7 @@ impl Named {
             && !self.host.says(self.authority.host(), origin.scheme())
     }
 
+    /// Reports what is wrong with a host that stands as received.
     fn report(&self, parts: &Parts, origin: &Origin) {
         if origin.outcome(Field::Host) == Outcome::Believed {
             return;

@@ -11,7 +11,7 @@ use crate::Canonical;
 /// Removed from every request, trusted peer or not, under any spelling that a gateway folds into the
 /// same name: case, and any byte that is neither letter nor digit in the place of a hyphen
 /// (`X_Forwarded_For`, `X.Forwarded-For`).
-pub const PROTECTED_HEADERS: [&str; 38] = [
+pub const PROTECTED_HEADERS: &[&str] = &[
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "client-ip",
@@ -59,9 +59,14 @@ pub(crate) struct Removed {
     lines: Vec<(HeaderName, HeaderValue)>,
     /// Which policies judged the request, by where they stand in memory.
     judges: [usize; 4],
+    /// What functions found in the request as it came in, by the policy that they belong to.
+    found: Vec<(usize, Computed, bool)>,
     /// What is written in their place.
     pub(crate) canonical: Option<Canonical>,
 }
+
+/// Values that do not stand in a header, under names that no header can have.
+pub(crate) type Computed = Vec<(&'static str, Vec<u8>)>;
 
 /// Removes every protected header and the operator's own, under all their aliases.
 pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) -> Removed {
@@ -77,13 +82,35 @@ pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) -> Removed {
 }
 
 impl Removed {
-    /// Adds what a later fix removed, but for protected headers: those came back from inside.
+    /// Adds what a later fix removed, but for headers that came back from inside: protected ones, and
+    /// those that were removed before.
     pub(crate) fn extend(&mut self, later: Self) {
-        self.lines.extend(later.lines.into_iter().filter(|(name, _)| !is_protected(name.as_str(), &[])));
+        let known = self.lines.len();
+        for (name, value) in later.lines {
+            let before = self.lines[..known].iter().any(|(removed, _)| *removed == name);
+            if !before && !is_protected(name.as_str(), &[]) {
+                self.lines.push((name, value));
+            }
+        }
+    }
+
+    /// What the functions of this policy's fix found when it judged first: they see what later stands
+    /// there no more.
+    pub(crate) fn found_by(&self, policy: &Policy) -> Option<(Computed, bool)> {
+        let judge = std::ptr::from_ref(policy).addr();
+        self.found.iter().find(|found| found.0 == judge).map(|found| (found.1.clone(), found.2))
+    }
+
+    /// Remembers it.
+    pub(crate) fn note_found(&mut self, policy: &Policy, computed: Computed, proven: bool) {
+        let judge = std::ptr::from_ref(policy).addr();
+        if !self.found.iter().any(|found| found.0 == judge) {
+            self.found.push((judge, computed, proven));
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.canonical.is_none()
+        self.lines.is_empty() && self.found.is_empty() && self.canonical.is_none()
     }
 
     /// The most lines that one header had.
@@ -150,7 +177,7 @@ pub(crate) struct HeaderClaims<'a> {
     /// What earlier fixes removed; `None` where no fix ran before.
     pub(crate) removed: Option<&'a Removed>,
     /// Values that were computed, under names that no header can have.
-    pub(crate) computed: &'a [(&'static str, Vec<u8>)],
+    pub(crate) computed: &'a Computed,
 }
 
 impl Claims for HeaderClaims<'_> {
@@ -203,7 +230,7 @@ mod tests {
 
     #[test]
     fn every_protected_header_goes() {
-        assert_eq!(remaining(&PROTECTED_HEADERS, &[]), [""; 0]);
+        assert_eq!(remaining(PROTECTED_HEADERS, &[]), [""; 0]);
         assert!(PROTECTED_HEADERS.is_sorted());
     }
 

@@ -65,7 +65,7 @@
 //! | `heroku` | nothing | Try what the router does with two lines of X-Forwarded-For: in 2016 it was seen to append to the first and to pass on the second, which could name anyone. Dynos of a private space reach each other. |
 //! | `nginx` | proxy_set_header X-Real-IP $remote_addr; | Without that line nginx passes on the X-Real-IP that a client sent. A location with a proxy_set_header of its own inherits none. |
 
-use proxyfix_policy::{Error, Family, Field, Gate, Hop, Policy, PolicyBuilder, Topology, TrustedProxies};
+use proxyfix_policy::{Error, Family, Field, Hop, Policy, PolicyBuilder, Topology, TrustedProxies};
 
 /// A CDN, load balancer or platform whose habits are known.
 ///
@@ -286,8 +286,8 @@ impl Preset {
         }
         facts.check(&peers)?;
         let mut builder = Policy::builder(peers.hops(1)?).family(facts.family());
-        if facts.demands.iter().any(|demand| matches!(demand, Demand::Header(_))) {
-            builder = builder.gate(Gate::AddressAndProof);
+        if let Some(header) = facts.demanded_header() {
+            builder = builder.demands(header);
         }
         if facts.family() == Family::XForwarded {
             return Ok(builder.fields(facts.fields()));
@@ -316,7 +316,11 @@ impl Preset {
         facts.check(&peers)?;
         let list = facts.family() == Family::XForwarded;
         let fields = facts.fields().filter(|field| list || *field == Field::For);
-        Ok(Hop::new(name, peers).family(facts.family()).fields(fields).entries(facts.entries))
+        let hop = Hop::new(name, peers).family(facts.family()).fields(fields).entries(facts.entries);
+        Ok(match facts.demanded_header() {
+            Some(header) => hop.demands(header),
+            None => hop,
+        })
     }
 }
 
@@ -336,6 +340,13 @@ impl Facts {
     /// The fields that the provider may assert.
     pub fn fields(&self) -> impl Iterator<Item = Field> {
         self.headers.iter().map(|header| header.field)
+    }
+
+    fn demanded_header(&self) -> Option<&'static str> {
+        self.demands.iter().find_map(|demand| match demand {
+            Demand::Header(header) => Some(*header),
+            Demand::Peers | Demand::Secret => None,
+        })
     }
 
     fn refuse(&self, reason: &str) -> Error {
@@ -710,6 +721,10 @@ mod tests {
     fn azure_front_door_is_nobodys_without_its_id() {
         let builder = || Preset::AzureFrontDoor.builder(PEERS.parse().unwrap()).unwrap();
         assert!(ProxyFix::of(builder()).build().unwrap_err().to_string().contains("and_proof"));
+        let secret = Proof::secret("x-secret", ["0123456789abcdef"]).unwrap();
+        assert!(ProxyFix::of(builder()).and_proof(secret).build().unwrap_err().to_string().contains("fdid"));
+        let hop = Preset::AzureFrontDoor.hop("afd", PEERS.parse().unwrap()).unwrap();
+        assert!(ProxyFix::builder(Topology::new([hop]).unwrap()).build().is_err());
         let fix = ProxyFix::new(Preset::AzureFrontDoor.policy(PEERS.parse().unwrap()).unwrap());
         let request = Request::get("/").extension(PEER.parse::<Peer>().unwrap());
         let request = request.header("x-azure-socketip", "203.0.113.9");

@@ -25,10 +25,10 @@
 //!         .into_parts();
 //!     fix.fix(&mut parts);
 //!     assert!(!parts.headers.contains_key("x-origin-secret"));
-//!     Ok(parts.extensions.get::<Origin>().unwrap().client().unwrap().to_string())
+//!     Ok(parts.extensions.get::<Origin>().unwrap().client())
 //! };
-//! assert_eq!(client(secret)?, "203.0.113.9");
-//! assert_eq!(client("a guess")?, "173.245.48.7");
+//! assert_eq!(client(secret)?, Some("203.0.113.9".parse()?));
+//! assert_eq!(client("a guess")?, None);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -57,7 +57,10 @@ use crate::headers::{HeaderClaims, own_header};
 /// Whether it is asked for beside the address or instead of it says the builder:
 /// [`and_proof`](crate::ProxyFixBuilder::and_proof), [`or_proof`](crate::ProxyFixBuilder::or_proof). A request
 /// without the proof is treated as one from a peer that is not trusted: its forwarding headers are
-/// removed and not believed. The header of the proof is removed from every request, given or not.
+/// removed and not believed. Where the address of the peer is trusted and only the proof is missing, nobody
+/// knows the client ([`Origin::is_unproven`](crate::Origin::is_unproven)): the peer may be the proxy, which
+/// is never taken for it. The header of the proof is removed from every request, given or not;
+/// [`restore`](crate::restore) puts it back with the others.
 #[derive(Clone)]
 pub struct Proof(Kind);
 
@@ -165,6 +168,16 @@ impl Proof {
         }
     }
 
+    /// Whether none is given without the header of this name, in lower case.
+    pub(crate) fn asks_for(&self, header: &str) -> bool {
+        match &self.0 {
+            Kind::Header { name, .. } => name == header,
+            Kind::Function(_) => false,
+            Kind::All(proofs) => proofs.iter().any(|proof| proof.asks_for(header)),
+            Kind::Any(proofs) => !proofs.is_empty() && proofs.iter().all(|proof| proof.asks_for(header)),
+        }
+    }
+
     pub(crate) fn is_given(&self, peer: &Peer, parts: &Parts, claims: &HeaderClaims<'_>) -> bool {
         match &self.0 {
             Kind::Header { name, values } => {
@@ -234,6 +247,8 @@ mod tests {
         assert!(parts.headers.is_empty(), "{:?}", parts.headers);
         fix.fix(&mut parts);
         assert_eq!(parts.extensions.get::<Origin>(), Some(&once));
+        assert_eq!(once.is_unproven(), once.ending() == Ending::PeerUntrusted);
+        assert_eq!(once.is_complete(), !once.is_unproven(), "the proxy is not the client");
         once.ending() == Ending::ClientFound
     }
 
@@ -305,9 +320,56 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_asks_for_a_proof_needs_one() {
+    fn a_policy_that_asks_for_a_proof_needs_that_one() {
         use proxyfix_policy::{Gate, Policy};
-        let policy = Policy::builder(TrustedProxies::none()).gate(Gate::AddressAndProof);
-        assert!(ProxyFix::of(policy).build().unwrap_err().to_string().contains("and_proof"));
+        let secret = || Proof::secret("x-secret", [OLD]).unwrap();
+        let id = || Proof::front_door([ID]).unwrap();
+        let asking = |gate| ProxyFix::of(Policy::builder(TrustedProxies::none()).gate(gate));
+        let refused = |builder: crate::ProxyFixBuilder| builder.build().unwrap_err().to_string();
+        assert!(refused(asking(Gate::AddressAndProof)).contains("and_proof"));
+        assert!(refused(asking(Gate::AddressAndProof).or_proof(secret())).contains("with and_proof"));
+        assert!(refused(asking(Gate::AddressOrProof).and_proof(secret())).contains("with or_proof"));
+        assert!(asking(Gate::AddressAndProof).and_proof(secret()).build().is_ok());
+
+        let demanding = || ProxyFix::of(Policy::builder(TrustedProxies::none()).demands("X-Azure-FDID"));
+        assert!(refused(demanding().and_proof(secret())).contains("\"x-azure-fdid\""));
+        assert!(refused(demanding().and_proof(Proof::any([id(), secret()]))).contains("x-azure-fdid"));
+        assert!(demanding().and_proof(secret()).and_proof(id()).build().is_ok());
+    }
+
+    #[test]
+    fn several_proofs_are_all_asked_for_or_any_is_enough_and_never_both() {
+        let trusted = || "10.0.0.0/8".parse::<TrustedProxies>().unwrap();
+        let (a, b) = (Proof::secret("x-a", [OLD]).unwrap(), Proof::from_fn(|_, _| true));
+        let both = ProxyFix::builder(trusted()).and_proof(a.clone()).and_proof(b.clone()).build().unwrap();
+        let mut parts = head("10.0.0.2", &[]);
+        both.fix(&mut parts);
+        assert!(parts.extensions.get::<Origin>().unwrap().is_unproven());
+        let mixed = ProxyFix::builder(trusted()).and_proof(a).or_proof(b).build();
+        assert!(mixed.unwrap_err().to_string().contains("Proof::all"));
+    }
+
+    #[test]
+    fn a_function_is_asked_of_the_request_as_it_came_in() {
+        let fix = ProxyFix::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap());
+        let proof = Proof::from_fn(|_, parts| parts.headers.contains_key("x-real-ip"));
+        let fix = fix.and_proof(proof).build().unwrap();
+        let mut parts = head("10.0.0.2", &[("x-real-ip", "1")]);
+        for _ in 0..2 {
+            fix.fix(&mut parts);
+            assert_eq!(parts.extensions.get::<Origin>().unwrap().ending(), Ending::ClientFound);
+        }
+    }
+
+    #[test]
+    fn another_policy_is_judged_with_the_same_proof() {
+        let trusted = || "10.0.0.0/8".parse::<TrustedProxies>().unwrap();
+        let fix = ProxyFix::builder(trusted()).and_proof(Proof::secret("x-a", [OLD]).unwrap());
+        let fix = fix.build().unwrap().with_policy(proxyfix_policy::Policy::new(trusted())).unwrap();
+        let mut parts = head("10.0.0.2", &[]);
+        fix.fix(&mut parts);
+        assert!(parts.extensions.get::<Origin>().unwrap().is_unproven());
+        let demanding = proxyfix_policy::Policy::builder(trusted()).demands("x-azure-fdid").build().unwrap();
+        assert!(fix.with_policy(demanding).is_err());
     }
 }

@@ -101,15 +101,16 @@ impl ProxyFix {
         &self.judge.policy
     }
 
-    /// The same fix with another policy.
-    pub fn with_policy(&self, policy: Policy) -> Self {
-        Self { judge: Arc::new(self.judge.with_policy(policy)) }
+    /// The same fix with another policy. What is asked for as a proof stays as it is, so that the policy
+    /// has to fit it.
+    pub fn with_policy(&self, policy: Policy) -> Result<Self, Error> {
+        Ok(Self { judge: Arc::new(self.judge.with_policy(policy)?) })
     }
 }
 
 impl Fix for ProxyFix {
     fn fix(&self, parts: &mut Parts) {
-        self.judge.apply(parts, &[]);
+        self.judge.apply(parts, None);
     }
 }
 

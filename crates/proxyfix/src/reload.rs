@@ -19,6 +19,7 @@
 //! ```
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
+use proxyfix_policy::lint::{Code, Finding, Severity};
 use proxyfix_policy::{Error, Policy, TrustedProxies};
 
 use crate::fix::fix_is_a_layer;
@@ -78,6 +80,8 @@ impl fmt::Debug for Reloadable {
 /// | fewer than half as many networks, of four or more | a file that was cut off |
 /// | no IPv4 (or no IPv6) network, where the present one has some | half of a provider's list |
 /// | no local sockets, where the present one has them | |
+/// | an [error](crate::lint::Severity::Error) of the lint that the present one does not have, or every peer | `64.0.0.0/2`, cut off from `64.0.0.0/24` |
+/// | a hop of the present topology is missing | |
 #[derive(Clone)]
 pub struct Reload {
     current: Arc<ArcSwap<ProxyFix>>,
@@ -98,7 +102,7 @@ impl Reload {
     }
 
     /// Replaces the whole policy, as [`replace`](Self::replace) does; of named hops, each set is compared
-    /// with that of the hop of the same name.
+    /// with that of the hop of the same name. What the fix asks for as a [proof](crate::Proof) stays.
     pub fn replace_policy(&self, policy: &Policy) -> Result<u64, Error> {
         self.exchange(Careful::Yes, |_| Ok(policy.clone()))
     }
@@ -122,14 +126,14 @@ impl Reload {
         let present = self.current.load_full();
         let replaced = (|| {
             let changed = change(present.policy())?.with_generation(present.policy().generation());
-            if changed == *present.policy() {
+            if changed.clone().with_gate(present.policy().gate()) == *present.policy() {
                 return Ok(None);
             }
             if careful == Careful::Yes {
-                check_shrinkage(present.policy(), &changed)?;
+                check_mistakes(present.policy(), &changed)?;
             }
             let generation = changed.generation() + 1;
-            Ok(Some((generation, present.with_policy(changed.with_generation(generation)))))
+            Ok(Some((generation, present.with_policy(changed.with_generation(generation))?)))
         })();
         match replaced {
             Ok(None) => Ok(present.policy().generation()),
@@ -176,20 +180,30 @@ impl Reload {
         read(&last).and_then(|trusted| self.replace(&trusted)).map_err(|error| named(&error))?;
 
         let (stop, stopped) = mpsc::channel::<()>();
+        let active = Arc::new(Mutex::new(true));
+        let watched = Arc::clone(&active);
         let reload = self.clone();
         let watch = move || {
             let mut failed = None;
-            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(at_least(interval)) == Err(RecvTimeoutError::Timeout) {
                 let problem = match read_file(&path) {
                     Ok(octets) if octets == last => None,
                     Ok(octets) => {
                         last = octets;
                         failed = None;
-                        // A replacement that is refused is reported where it is.
-                        read(&last)
-                            .map(|trusted| drop(reload.replace(&trusted)))
-                            .err()
-                            .map(|it| it.to_string())
+                        // Whoever panics here must not end the watching.
+                        let read = catch_unwind(AssertUnwindSafe(|| read(&last)));
+                        match read.unwrap_or_else(|_| Err(Error::refused("reading it panicked"))) {
+                            Ok(trusted) => {
+                                let active = watched.lock().unwrap_or_else(PoisonError::into_inner);
+                                if *active {
+                                    // A replacement that is refused is reported where it is.
+                                    let _ = reload.replace(&trusted);
+                                }
+                                None
+                            }
+                            Err(error) => Some(error.to_string()),
+                        }
                     }
                     Err(error) => Some(error.to_string()).filter(|error| failed.as_ref() != Some(error)),
                 };
@@ -199,11 +213,11 @@ impl Reload {
                 }
             }
         };
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("proxyfix-watch".into())
             .spawn(watch)
             .map_err(|error| Error::refused(&format!("no thread to watch a file: {error}")))?;
-        Ok(Watch { stop: Some(stop), thread: Some(thread) })
+        Ok(Watch { stop: Some(stop), active })
     }
 
     /// Asks `source` for the trusted set every `interval`, off the request path, for as long as the future
@@ -245,7 +259,7 @@ impl Reload {
                     Ok(trusted) => drop(reload.replace(&trusted)),
                     Err(error) => tracing::warn!(event = "reload.refused", reason = %error),
                 }
-                tokio::time::sleep(interval).await;
+                tokio::time::sleep(at_least(interval)).await;
             }
         }
     }
@@ -263,25 +277,38 @@ enum Careful {
     No,
 }
 
-fn check_shrinkage(present: &Policy, new: &Policy) -> Result<(), Error> {
+/// A file is not read without pause.
+fn at_least(interval: Duration) -> Duration {
+    interval.max(Duration::from_millis(1))
+}
+
+fn check_mistakes(present: &Policy, new: &Policy) -> Result<(), Error> {
+    let refuse = |what: String| {
+        Err(Error::refused(&format!("{what}; the present one stays. Force it if that is meant")))
+    };
+    let known: Vec<Code> = present.lint().iter().map(Finding::code).collect();
+    for finding in new.lint() {
+        let grave = finding.severity() == Severity::Error || finding.code() == Code::TrustAny;
+        if grave && !known.contains(&finding.code()) {
+            return refuse(format!("the new policy is not taken: {finding}"));
+        }
+    }
     for (name, before) in present.sets() {
         let Some((_, after)) = new.sets().find(|(other, _)| *other == name) else {
-            continue;
+            return refuse(match name {
+                Some(name) => format!("the new policy has no hop {name:?}"),
+                None => "the new policy has named hops, the present one a trusted set".to_owned(),
+            });
         };
         let whose = name.map_or(String::new(), |name| format!(" of {name:?}"));
-        let refuse = |what: String| {
-            Err(Error::refused(&format!(
-                "the new trusted set{whose} {what}; the present one stays. Force it if that is meant"
-            )))
-        };
+        let refuse = |what: String| refuse(format!("the new trusted set{whose} {what}"));
         if before.trusts_nobody() || after.trusts_every_peer() {
             continue;
         }
         if after.trusts_nobody() {
             return refuse("is empty".to_owned());
         }
-        let (old, new) = (before.network_counts(), after.network_counts());
-        let ((old_v4, old_v6), (new_v4, new_v6)) = (old, new);
+        let ((old_v4, old_v6), (new_v4, new_v6)) = (before.network_counts(), after.network_counts());
         if new_v4 + new_v6 < (old_v4 + old_v6).div_ceil(2) && old_v4 + old_v6 >= 4 {
             return refuse(format!("has {} networks, the present one {}", new_v4 + new_v6, old_v4 + old_v6));
         }
@@ -302,7 +329,7 @@ fn check_shrinkage(present: &Policy, new: &Policy) -> Result<(), Error> {
 #[must_use = "the file is watched until this is dropped"]
 pub struct Watch {
     stop: Option<mpsc::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    active: Arc<Mutex<bool>>,
 }
 
 impl Watch {
@@ -310,16 +337,14 @@ impl Watch {
     pub fn forever(mut self) {
         // A sender that is never dropped never stops the thread.
         std::mem::forget(self.stop.take());
-        self.thread = None;
     }
 }
 
+/// Nothing is replaced after this; a read that goes on is not waited for.
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has stopped, too.
-            let _ = thread.join();
+        if self.stop.take().is_some() {
+            *self.active.lock().unwrap_or_else(PoisonError::into_inner) = false;
         }
     }
 }

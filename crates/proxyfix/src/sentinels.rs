@@ -114,7 +114,7 @@ impl Sentinels {
         let headers = HeaderClaims {
             headers: &parts.headers,
             removed: parts.extensions.get::<Removed>(),
-            computed: &[],
+            computed: &Vec::new(),
         };
         self.core.try_lock().ok()?.observe(&Seen { origin, headers, path: parts.uri.path() }, now)
     }
@@ -180,8 +180,8 @@ pub enum Unlisted {
 
 impl Warning {
     /// The names of all events.
-    pub const NAMES: [&str; 4] =
-        ["sentinel.unlisted_proxy", "sentinel.chain_short", "sentinel.no_header", "sentinel.never_matched"];
+    pub const NAMES: &[&str] =
+        &["sentinel.unlisted_proxy", "sentinel.chain_short", "sentinel.no_header", "sentinel.never_matched"];
 
     /// The name of its event.
     pub const fn name(&self) -> &'static str {

@@ -39,9 +39,9 @@ use crate::events;
 /// A policy beside another one: it judges every request as the other does, and its answers are counted
 /// and compared, never given.
 ///
-/// Clones share their counts. It costs a second decision a request; requests that differ wait for each
-/// other to be sampled, and never for readers. The proof that a gate asks for is the one that the fix
-/// has found.
+/// Clones share their counts. It costs a second decision a request; a request that differs and finds the
+/// samples in use is counted and not kept. The proof that a gate asks for is the one that the fix has
+/// found.
 #[derive(Clone)]
 pub struct Shadow(Arc<Inner>);
 
