@@ -118,9 +118,16 @@ impl fmt::Display for Rejection {
                  trusted set if it is your proxy",
             ),
             Self::ClientUnknown(ending) => {
-                write!(f, "the proxies in front do not say who the client is ({ending})")
+                write!(
+                    f,
+                    "the proxies in front do not say who the client is ({ending}); the Origin says which of \
+                     them, where, and the cure"
+                )
             }
-            Self::HostUnknown => f.write_str("the request states no well-formed host"),
+            Self::HostUnknown => f.write_str(
+                "the request states no well-formed host: let the proxy send Host, or read the header in which \
+                 it states the host",
+            ),
         }
     }
 }

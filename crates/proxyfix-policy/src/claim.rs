@@ -167,6 +167,11 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
         self.entries.line_number()
     }
 
+    /// Whether anything stands further left, found out without reading it.
+    pub(crate) fn has_more(&mut self) -> bool {
+        self.entries.has_more()
+    }
+
     /// The one entry of a header that has one.
     fn only(&mut self, entry: Entry<'a>, read: fn(&[u8]) -> Node) -> Node {
         let several = match entry {

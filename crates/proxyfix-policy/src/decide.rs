@@ -1,9 +1,14 @@
 //! The decision: which claims count, and what follows from them.
 
+use alloc::sync::Arc;
+
 use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
+use crate::host::Underscores;
 use crate::lexer::{Entries, Entry, Quoting};
+use crate::node::{Node, with_port};
 use crate::origin::Steps;
 use crate::policy::{Rule, Source};
+use crate::sentence::{Flaw, Notes, Sent};
 use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::walk::Found;
@@ -67,7 +72,7 @@ impl Policy {
         let admitted = self.admits(&peer, received.proven);
         let mut steps = Steps::default();
         let (ending, found) = self.walk(self.route(), peer, admitted, claims, &mut |step| steps.push(step));
-        let unproven = !admitted && self.gate == Gate::AddressAndProof && self.trusted().allows(&peer);
+        let unproven = !admitted && self.plan.gate == Gate::AddressAndProof && self.trusted().allows(&peer);
         let mut found = found;
         if unproven {
             // It may be the proxy, and forward for anybody: it is not the client.
@@ -78,7 +83,7 @@ impl Policy {
         let chain = claim.chain_outcome();
         let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
         let mut places = [None; 5];
-        places[Field::For as usize] = (chain == Outcome::Believed).then_some(place);
+        places[Field::For as usize] = (found.position > 0).then_some(place);
         let mut outcomes = [Outcome::NotRead; 5];
         outcomes[Field::For as usize] = chain;
         let mut note = |field: Field, taken: (Outcome, Option<Place>)| {
@@ -103,6 +108,7 @@ impl Policy {
         let port = port.or(host_port.flatten());
         let (prefix, taken) = claim.take(Field::Prefix, Prefix::from_bytes);
         note(Field::Prefix, taken);
+        let notes = claim.notes(outcomes);
         Origin {
             peer,
             client: found.client,
@@ -122,12 +128,17 @@ impl Policy {
             trusted_hops: found.trusted_hops,
             declared_hops: self.declared_hops(),
             generation: self.generation,
+            notes,
         }
     }
 
     /// How many proxies are said to stand in front of the service.
     fn declared_hops(&self) -> Option<usize> {
-        if self.listed { Some(self.hops.len()) } else { self.trusted().declared_hops().map(usize::from) }
+        if self.plan.listed {
+            Some(self.plan.hops.len())
+        } else {
+            self.trusted().declared_hops().map(usize::from)
+        }
     }
 
     fn walk<'a, C: Claims + ?Sized>(
@@ -150,15 +161,15 @@ impl Policy {
         claims: &'a C,
     ) -> (Chain<'a, impl DoubleEndedIterator<Item = &'a [u8]>>, usize) {
         let nowhere = (Notation::XForwarded, "");
-        let hop = self.hops.get(place);
-        let (notation, header) = match (&self.sources[Field::For as usize], hop) {
+        let hop = self.plan.hops.get(place);
+        let (notation, header) = match (&self.plan.sources[Field::For as usize], hop) {
             (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
             (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
                 (hop.family.notation(), hop.family.chain_header())
             }
             _ => nowhere,
         };
-        let nearer = self.hops.get(..place).unwrap_or_default();
+        let nearer = self.plan.hops.get(..place).unwrap_or_default();
         let same = |other: &&Hop| hop.is_some_and(|hop| hop.family == other.family);
         let read = nearer.iter().filter(same).map(|hop| usize::from(hop.entries)).sum();
         let mut chain = Chain::new(notation, claims.lines(header));
@@ -221,7 +232,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             _ if !self.policy.reads(Field::For) => Outcome::NotRead,
             Ending::PeerUntrusted | Ending::PeerUnknown => Outcome::NotRead,
             Ending::HeaderAbsent => match self.outermost() {
-                Some(hop) if self.policy.listed && !hop.asserts(Field::For) => {
+                Some(hop) if self.policy.plan.listed && !hop.asserts(Field::For) => {
                     let silent = is_blank(self.claims.lines(hop.family.chain_header()));
                     if silent { Outcome::Absent } else { Outcome::Refused(Refusal::NotAsserted) }
                 }
@@ -238,7 +249,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
 
     /// Where the client was named.
     fn chain_written(&self) -> Written {
-        match &self.policy.sources[Field::For as usize] {
+        match &self.policy.plan.sources[Field::For as usize] {
             Source::Single { header, .. } => Written::in_own(header),
             _ => match self.outermost().map(|hop| &hop.family) {
                 Some(Family::Forwarded) => Written::Forwarded,
@@ -248,13 +259,95 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         }
     }
 
+    /// What the sentence needs besides the decision: looked for where something is worth a word.
+    fn notes(&self, outcomes: [Outcome; 5]) -> Notes {
+        let policy = self.policy;
+        let mut notes = Notes { more: self.found.more, ..Notes::default() };
+        if policy.plan.listed || self.found.more || self.ending != Ending::ClientFound {
+            notes.plans[Field::For as usize] = Some(Arc::clone(&policy.plan));
+        }
+        match self.ending {
+            Ending::PeerUntrusted => {
+                let read = Field::ALL.into_iter().find(|field| policy.reads(*field));
+                notes.sent = read.filter(|field| self.states(policy.header(*field))).map(Sent::Read);
+            }
+            Ending::HeaderAbsent if policy.reads(Field::For) => {
+                let read = policy.plan.chain_header(self.found.trusted_hops);
+                let other = |header: &&str| Some(*header) != read && self.states(Some(header));
+                notes.sent = Sent::CHAINS.into_iter().find(other).map(Sent::Other);
+            }
+            Ending::Malformed | Ending::Opaque => notes.flaws[Field::For as usize] = self.flaw(),
+            _ => {}
+        }
+        for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
+            match outcomes[field as usize] {
+                Outcome::Absent if field == Field::Proto => {}
+                Outcome::Refused(Refusal::Asymmetric | Refusal::TooFew) => {
+                    let lines = self.claims.lines(field.x_forwarded_name());
+                    notes.values[field as usize] = values(lines).take(MOST_VALUES).count();
+                }
+                Outcome::Refused(Refusal::Malformed) if field == Field::Host => {
+                    let underscores = |text: &[u8]| Host::read_with_port(text, Underscores::Allowed);
+                    if self.take(field, underscores).0.is_some() {
+                        notes.flaws[field as usize] = Some(Flaw::Underscore);
+                    }
+                }
+                Outcome::Refused(_) => {}
+                _ => continue,
+            }
+            notes.plans[field as usize] = Some(Arc::clone(&policy.plan));
+        }
+        notes
+    }
+
+    fn states(&self, header: Option<&str>) -> bool {
+        header.is_some_and(|header| !is_blank(self.claims.lines(header)))
+    }
+
+    /// What is special about the entry that ended the walk.
+    fn flaw(&self) -> Option<Flaw> {
+        let header = self.policy.plan.chain_header(self.found.trusted_hops)?;
+        let family = match &self.policy.plan.sources[Field::For as usize] {
+            Source::Single { .. } => None,
+            _ => self.outermost().map(|hop| &hop.family),
+        };
+        let judge = |text: &[u8]| match text {
+            b"unix:" => Some(Flaw::LocalSocket),
+            _ if text.eq_ignore_ascii_case(b"unknown") => Some(Flaw::Unknown),
+            _ => None,
+        };
+        match (family, self.ending) {
+            (Some(Family::XForwarded), Ending::Opaque) => {
+                match values(self.claims.lines(header)).nth(self.found.position.checked_sub(1)?)? {
+                    Entry::Text(text) => judge(text),
+                    Entry::TooLong => None,
+                }
+            }
+            (Some(Family::Forwarded), Ending::Opaque) => {
+                let (text, _) = element_at(self.claims.lines(header), self.found.position)?;
+                Element::read(text)?.node?.with(judge)
+            }
+            (None | Some(Family::Single(_) | Family::SingleWithPort(_)), _) => match self.single(header) {
+                Err(Refusal::Multiple) => Some(Flaw::Several),
+                Ok(Some((text, _))) => text.with(|text| match with_port(text) {
+                    Node::Address(_) if !matches!(family, Some(Family::SingleWithPort(_))) => {
+                        Some(Flaw::PortBehind)
+                    }
+                    _ => judge(text),
+                }),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The verified hops that speak of another, nearest first; of a flat set the one that stands for all.
     fn verified(&self) -> &'a [Hop] {
-        let hops = &self.policy.hops;
+        let hops = &self.policy.plan.hops;
         // Where all are trusted, the outermost is the client, and spoken of.
         let client = usize::from(self.ending == Ending::AllTrusted);
         let speakers = self.found.trusted_hops.saturating_sub(client);
-        if self.policy.listed { hops.get(..speakers).unwrap_or(hops) } else { hops }
+        if self.policy.plan.listed { hops.get(..speakers).unwrap_or(hops) } else { hops }
     }
 
     fn outermost(&self) -> Option<&'a Hop> {
@@ -270,7 +363,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         if !self.ending.is_from_trusted_peer() {
             return (None, (Outcome::NotRead, None));
         }
-        let found = match &self.policy.sources[field as usize] {
+        let found = match &self.policy.plan.sources[field as usize] {
             Source::Off => return (None, (Outcome::NotRead, None)),
             Source::Single { header, https } => match (self.single(header), https) {
                 (Ok(Some((value, place))), Some(token)) => {
@@ -313,7 +406,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// The outermost verified hop whose family has a place for `field`.
     fn speaker(&self, field: Field) -> Option<Speaker<'a>> {
         let verified = self.verified();
-        if !self.policy.listed {
+        if !self.policy.plan.listed {
             let hop = verified.last().filter(|hop| hop.family.carries(field))?;
             return Some(Speaker { family: &hop.family, voices: self.chosen(), may: true });
         }
@@ -352,8 +445,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             || policy.trusted().trusts_every_peer()
             || reached <= self.found.trusted_hops
             // The chain's own hop limit may have ended the walk short of this count.
-            || (matches!(policy.sources[Field::For as usize], Source::Family(_))
-                && policy.hops.iter().all(is_list)
+            || (matches!(policy.plan.sources[Field::For as usize], Source::Family(_))
+                && policy.plan.hops.iter().all(is_list)
                 && self.walk_up_to(Some(count)).trusted_hops >= reached)
     }
 
@@ -406,7 +499,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             return true;
         }
         let one_each = |hop: &Hop| hop.family == Family::XForwarded && hop.entries == 1;
-        if self.policy.listed {
+        if self.policy.plan.listed {
             let all = self.verified();
             return voices == all.len() && all.iter().all(one_each) && several == self.chain_length();
         }
@@ -417,7 +510,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// proxies wrote, of which the operator counts some.
     fn unlimited_depth(&self) -> usize {
         let everyone = self.policy.trusted().trusts_every_peer();
-        match &self.policy.sources[Field::For as usize] {
+        match &self.policy.plan.sources[Field::For as usize] {
             Source::Family(_) if self.ending == Ending::HopLimit && !everyone => self.walk_up_to(None).depth,
             _ => self.found.depth,
         }
@@ -425,7 +518,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
 
     /// The number of all entries of the chain, believed or not; 0 where they are too many to align.
     fn chain_length(&self) -> usize {
-        match &self.policy.sources[Field::For as usize] {
+        match &self.policy.plan.sources[Field::For as usize] {
             Source::Family(_) => {
                 let header = Field::For.x_forwarded_name();
                 let length = values(self.claims.lines(header)).take(MOST_VALUES).count();
@@ -448,7 +541,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let position = match (rule, self.ending) {
             (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
             (Rule::Count(count), _) => usize::from(count),
-            (Rule::Aligned, Ending::HeaderAbsent) if !self.policy.listed => {
+            (Rule::Aligned, Ending::HeaderAbsent) if !self.policy.plan.listed => {
                 if self.policy.reads(Field::For) {
                     return Ok(None);
                 }
@@ -800,7 +893,7 @@ mod tests {
     fn fewer_hops_than_declared_are_said() {
         let two = |chain: &str| decide(|builder| builder.count(Field::For, 2), &[("X-Forwarded-For", chain)]);
         assert!(two("203.0.113.9").is_short());
-        assert!(two("203.0.113.9").to_string().ends_with("2 proxies are declared, and the request passed 1"));
+        assert!(two("203.0.113.9").to_string().contains("2 proxies are declared, and the request passed 1"));
         assert!(!two("203.0.113.9, 10.0.0.7").is_short());
         assert!(!two("junk").is_short());
         assert!(!decide(|builder| builder, &[("X-Forwarded-For", "203.0.113.9")]).is_short());

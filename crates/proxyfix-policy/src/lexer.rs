@@ -52,6 +52,14 @@ where
 }
 
 impl<I> Entries<'_, I> {
+    /// Whether anything stands further left, found out without reading it.
+    pub(crate) fn has_more<'a>(&mut self) -> bool
+    where
+        I: DoubleEndedIterator<Item = &'a [u8]>,
+    {
+        self.line.map_or_else(|| self.lines.next_back().is_some(), |line| !line.is_empty())
+    }
+
     /// The line of the entry handed out last, 1 the last line.
     pub(crate) fn line_number(&self) -> usize {
         self.line_number

@@ -41,13 +41,15 @@
 //!
 //! let policy = Policy::new("10.0.0.0/8".parse::<TrustedProxies>()?);
 //! // The client wrote 198.51.100.7 itself; the proxy appended the address it saw.
-//! let headers: &[(&str, &[u8])] = &[("x-forwarded-for", b"198.51.100.7, 203.0.113.9")];
+//! let headers: &[(&str, &[u8])] =
+//!     &[("x-forwarded-for", b"198.51.100.7, 203.0.113.9"), ("x-forwarded-proto", b"https")];
 //!
 //! let origin = policy.decide("10.0.0.2".parse()?, Received::default(), headers);
 //! assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
 //! assert_eq!(
 //!     origin.to_string(),
-//!     "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it",
+//!     "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; it sent X-Forwarded-For, too, and \
+//!      is not trusted: add it to the trusted set if it is your proxy",
 //! );
 //! # Ok::<(), proxyfix_policy::Error>(())
 //! ```
@@ -81,6 +83,7 @@ mod prefix;
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub mod record;
 mod scheme;
+mod sentence;
 mod topology;
 mod trust;
 mod walk;

@@ -201,7 +201,7 @@ impl Policy {
     /// finding of a kind for each set.
     pub fn lint(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if self.trusted().trusts_nobody() && self.gate != Gate::AddressOrProof {
+        if self.trusted().trusts_nobody() && self.plan.gate != Gate::AddressOrProof {
             let message = "nobody is trusted: forwarding headers have no effect, and every peer is its own \
                            client; list the addresses of your proxies if there are any";
             findings.push(finding(Code::NoTrust, None, message));
@@ -210,8 +210,8 @@ impl Policy {
         for (place, (hop, set)) in self.sets().enumerate() {
             // Where a set only judges the peer, and the peer has to give a proof, its width is no risk.
             let peer_only =
-                self.listed || set.declared_hops().map_or(set.trusts_every_peer(), |hops| hops == 1);
-            let proven = place == 0 && peer_only && self.gate == Gate::AddressAndProof;
+                self.plan.listed || set.declared_hops().map_or(set.trusts_every_peer(), |hops| hops == 1);
+            let proven = place == 0 && peer_only && self.plan.gate == Gate::AddressAndProof;
             let mut note = |code, message: String| findings.push(finding(code, hop, message));
             if !proven {
                 lint_width(set, place, &mut note);
@@ -230,14 +230,14 @@ impl Policy {
 
     fn lint_counts(&self, findings: &mut Vec<Finding>) {
         let trusted = self.trusted();
-        if self.listed || trusted.trusts_every_peer() {
+        if self.plan.listed || trusted.trusts_every_peer() {
             return;
         }
-        let count = |field: Field| match self.sources[field as usize] {
+        let count = |field: Field| match self.plan.sources[field as usize] {
             Source::Family(Rule::Count(count)) => count,
             _ => 0,
         };
-        let chain = matches!(self.sources[Field::For as usize], Source::Family(_));
+        let chain = matches!(self.plan.sources[Field::For as usize], Source::Family(_));
         let counted = Field::ALL.into_iter().filter(|field| *field != Field::For);
         if let Some(field) = counted.clone().find(|field| !chain && count(*field) > 1) {
             let (field, count) = (field.as_str(), count(field));
@@ -263,7 +263,7 @@ impl Policy {
 
     fn lint_places(&self, findings: &mut Vec<Finding>) {
         for (place, hop) in self.hops().iter().enumerate() {
-            let nearer = &self.hops[..place];
+            let nearer = &self.plan.hops[..place];
             let mut note = |code, message: String| findings.push(finding(code, Some(&hop.name), message));
             if let Some(mute) = nearer.iter().find(|nearer| !nearer.asserts(Field::For)) {
                 let message = format!(

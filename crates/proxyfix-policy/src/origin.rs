@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::{Ending, Field, Host, Peer, Port, Prefix, Scheme, Step, Verdict};
+use crate::claim::FORWARDED;
+use crate::sentence::{Notes, Sent};
+use crate::{Ending, Field, Host, Peer, Policy, Port, Prefix, Scheme, Step};
 
 /// Where a request came from: the client, and the URL that it asked for.
 ///
@@ -19,13 +21,14 @@ use crate::{Ending, Field, Host, Peer, Port, Prefix, Scheme, Step, Verdict};
 ///
 /// | what happened | the sentence |
 /// | --- | --- |
-/// | a proxy that is not listed | 10.2.3.4 is not trusted, so it is the client, whatever its headers say; add it to the trusted set if it is your proxy |
-/// | a chain that holds junk | the client is unknown: 10.0.0.2 is trusted and wrote something that is no address; it is not skipped, and 10.0.0.2 is not the client |
-/// | a health check | 10.0.0.2 is trusted and names nobody, so it speaks for itself, as health checks do |
-/// | fewer proxies than declared | 203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; 2 proxies are declared, and the request passed 1 |
+/// | a proxy that is not listed | 10.2.3.4 sent X-Forwarded-For but is not trusted; add it to the trusted set if it is your proxy |
+/// | a client that connects directly | 203.0.113.9 is not trusted, so it is the client |
+/// | a chain that holds junk | the client is unknown: 10.0.0.2 wrote no address as the last entry of X-Forwarded-For; let it write the address of who is connected to it |
+/// | fewer proxies than declared | 203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; 2 proxies are declared, and the request passed 1: declare 1, or find out how the rest is gone around |
+/// | a scheme of nobody | 203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; the scheme stays http, because X-Forwarded-Proto is absent: let the proxy set it |
 ///
 /// Two origins are equal when they say the same of the request and for the same reasons; where in the
-/// headers a value stood, and which generation of a policy judged, is not compared.
+/// headers a value stood, which generation of a policy judged, and what only the sentence says is not compared.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Origin {
@@ -48,8 +51,11 @@ pub struct Origin {
     pub(crate) trusted_hops: usize,
     pub(crate) declared_hops: Option<usize>,
     pub(crate) generation: u64,
+    pub(crate) notes: Notes,
 }
 
+/// What is not compared explains and decides nothing: in the notes stands, among other things, that an
+/// untrusted peer sent a header, which has no influence on what was decided (threats T01 to T05).
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
         let said = |it: &Self| (it.peer, it.client, it.ending, it.last_verified, it.scheme, it.port);
@@ -369,10 +375,28 @@ impl Origin {
         }
     }
 
-    /// Takes the host back, and its port with it: what the request says of it is no host, or two. For
-    /// the layers.
+    /// Notes which forwarding headers the request had besides those that `policy` reads, for the sentence.
+    /// For the layers.
     #[doc(hidden)]
-    pub fn withhold_host(&mut self) {
+    pub fn note_sent<'a>(&mut self, policy: &Policy, names: impl Iterator<Item = &'a str>) {
+        let untrusted = self.ending == Ending::PeerUntrusted;
+        let other_family = policy.header(Field::For) == Some(FORWARDED);
+        for name in names {
+            if untrusted && self.notes.sent.is_none() {
+                self.notes.sent = Sent::CHAINS.into_iter().find(|chain| *chain == name).map(Sent::Other);
+            }
+            // Proxies write a port wherever they write a host, and it is of use beside that alone.
+            for field in [Field::Proto, Field::Host, Field::Prefix] {
+                let unread = name == field.x_forwarded_name() && !policy.reads(field) && !other_family;
+                self.notes.unread[field as usize] |= unread;
+            }
+        }
+    }
+
+    /// Takes the host back, and its port with it, for a reason that a sentence ends with. For the layers.
+    #[doc(hidden)]
+    pub fn withhold_host(&mut self, why: &'static str) {
+        self.notes.withheld = Some(why);
         self.host = None;
         self.port = None;
         self.host_withheld = true;
@@ -400,6 +424,7 @@ impl Origin {
             self.generation = earlier.generation;
             self.outcomes[Field::For as usize] = earlier.outcome(Field::For);
             self.places[Field::For as usize] = earlier.place(Field::For);
+            self.notes.adopt(&earlier.notes, Field::For);
         }
         let host_is_new = self.outcome(Field::Host) == Outcome::Believed;
         for field in Field::ALL {
@@ -413,108 +438,17 @@ impl Origin {
             if earlier_stands && !(field == Field::Port && host_is_new) {
                 self.outcomes[field as usize] = earlier.outcome(field);
                 self.places[field as usize] = earlier.place(field);
+                if field != Field::For {
+                    self.notes.adopt(&earlier.notes, field);
+                }
             }
+            self.notes.unread[field as usize] |= earlier.notes.unread[field as usize];
         }
+        self.notes.withheld = self.notes.withheld.or(earlier.notes.withheld);
         self.peer = earlier.peer;
         self.through_gateway = earlier.through_gateway;
         self.host_conflict |= earlier.host_conflict;
         self.host_withheld |= earlier.host_withheld && self.host.is_none();
         self
-    }
-}
-
-/// One sentence that says who the client is and why, and what was not taken, for people.
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.explain_client(f)?;
-        if self.is_short() {
-            let declared = self.declared_hops.unwrap_or_default();
-            write!(f, "; {declared} proxies are declared, and the request passed {}", self.trusted_hops)?;
-        }
-        if self.outcome(Field::For) == Outcome::Refused(Refusal::NotAsserted) {
-            write!(f, "; for is not taken: {}", Refusal::NotAsserted)?;
-        }
-        for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
-            if let Outcome::Refused(refusal) = self.outcome(field) {
-                write!(f, "; {} is not taken: {refusal}", field.as_str())?;
-            }
-        }
-        if self.host_withheld {
-            f.write_str("; the host of the request is none, or two, and is removed")?;
-        }
-        Ok(())
-    }
-}
-
-impl Origin {
-    fn explain_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (peer, hop) = (Bare(self.peer), Bare(self.last_verified));
-        match self.ending {
-            Ending::ClientFound => {
-                write!(f, "{} is the client: {hop} is trusted and vouches for it", Bare(self.client))
-            }
-            Ending::PeerUntrusted if self.unproven => write!(
-                f,
-                "{peer} would be trusted, but did not give the proof that the policy asks for, so no header is believed; check the secret that it adds"
-            ),
-            Ending::PeerUntrusted if self.peer.is_local() => {
-                f.write_str("the peer is a local socket, which is not trusted: no header is believed; add \"unix\" to the trusted set if it is your proxy")
-            }
-            Ending::PeerUntrusted => write!(
-                f,
-                "{peer} is not trusted, so it is the client, whatever its headers say; add it to the trusted set if it is your proxy"
-            ),
-            Ending::PeerUnknown => f.write_str(
-                "nobody knows who is connected, so no header is believed; wire the connection information",
-            ),
-            Ending::HeaderAbsent if self.outcome(Field::For) == Outcome::NotRead => {
-                write!(f, "{peer} is trusted, and the policy does not read who its client is")
-            }
-            Ending::HeaderAbsent => {
-                write!(f, "{hop} is trusted and names nobody, so it speaks for itself, as health checks do")
-            }
-            Ending::AllTrusted => {
-                write!(f, "{} is the client: every hop up to it is trusted, it too", Bare(self.client))
-            }
-            Ending::HopLimit => {
-                write!(f, "{} is the client: the declared number of hops leads to it", Bare(self.client))
-            }
-            Ending::Malformed => self.incomplete(f, "something that is no address"),
-            Ending::Opaque => self.incomplete(f, "a placeholder instead of an address"),
-            Ending::Empty => self.incomplete(f, "an empty entry"),
-            Ending::TooFew => f.write_str(
-                "the client is unknown: the chain has fewer entries than declared; the request did not come through all of the proxies, or the count is too high"
-            ),
-            Ending::Unroutable => match self.steps().last().filter(|it| it.verdict == Verdict::Unroutable) {
-                Some(step) => write!(
-                    f,
-                    "the client is unknown: {hop} is trusted and wrote {}, an address that no remote client can have; add it to the trusted set if it is your proxy",
-                    Bare(step.hop)
-                ),
-                None => self.incomplete(f, "an address that no remote client can have"),
-            },
-            Ending::TooLong => self.incomplete(f, "more than an address or a chain can hold"),
-        }
-    }
-
-    fn incomplete(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
-        let hop = Bare(self.last_verified);
-        write!(
-            f,
-            "the client is unknown: {hop} is trusted and wrote {what}; it is not skipped, and {hop} is not the client"
-        )
-    }
-}
-
-/// A hop without its port, as sentences name it.
-struct Bare(Peer);
-
-impl fmt::Display for Bare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.ip() {
-            Some(ip) => ip.fmt(f),
-            None if self.0.is_local() => f.write_str("the local socket"),
-            None => f.write_str("nobody"),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -32,14 +33,20 @@ use crate::{Error, Family, Field, Host, Origin, Peer, Port, Topology, TrustedPro
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) generation: u64,
+}
+
+/// What a policy says. Its origins share it, to name hops and headers in their sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
     /// At least one; of a flat set the one that stands for all.
     pub(crate) hops: Vec<Hop>,
     /// Whether the hops stand one after the other, rather than one for all.
     pub(crate) listed: bool,
     pub(crate) sources: [Source; 5],
     pub(crate) gate: Gate,
-    pub(crate) generation: u64,
-    underscores: Underscores,
+    pub(crate) underscores: Underscores,
 }
 
 /// Where one field is read.
@@ -121,74 +128,65 @@ impl Policy {
     /// Who may be connected to the service and be believed: of named hops, the first.
     pub fn trusted(&self) -> &TrustedProxies {
         static NOBODY: TrustedProxies = TrustedProxies::NONE;
-        self.hops.first().map_or(&NOBODY, |hop| &hop.who)
+        self.plan.hops.first().map_or(&NOBODY, |hop| &hop.who)
     }
 
     /// The named hops, from the service outward; empty where a flat set is trusted.
     pub fn hops(&self) -> &[Hop] {
-        if self.listed { self.hops.as_slice() } else { &[] }
+        if self.plan.listed { self.plan.hops.as_slice() } else { &[] }
     }
 
     /// Every set of the policy with the name of its hop, where it has one.
     pub fn sets(&self) -> impl Iterator<Item = (Option<&str>, &TrustedProxies)> {
-        self.hops.iter().map(|hop| (self.listed.then_some(hop.name.as_str()), &hop.who))
+        self.plan.hops.iter().map(|hop| (self.plan.listed.then_some(hop.name.as_str()), &hop.who))
     }
 
     /// Whether `field` is read at all.
     pub fn reads(&self, field: Field) -> bool {
-        self.sources[field as usize] != Source::Off
+        self.plan.sources[field as usize] != Source::Off
     }
 
     /// The header in which `field` is read, in lower case; `None` where it is not. Of named hops that
     /// write several families, the nearest one's that may assert it.
     pub fn header(&self, field: Field) -> Option<&str> {
-        match &self.sources[field as usize] {
-            Source::Off => None,
-            Source::Single { header, .. } => Some(header),
-            Source::Family(_) => {
-                self.hops.iter().find(|hop| hop.asserts(field)).map(|hop| hop.family.header(field))
-            }
-        }
+        self.plan.header(field)
     }
 
     /// The headers that a proof has to read before anything is believed, in lower case.
     pub fn demanded_headers(&self) -> impl Iterator<Item = &str> {
-        self.hops.iter().filter_map(|hop| hop.demands.as_deref())
+        self.plan.hops.iter().filter_map(|hop| hop.demands.as_deref())
     }
 
     /// The header of the chain that the walk of `origin` read last. For the layers.
     #[doc(hidden)]
     pub fn last_chain_header(&self, origin: &Origin) -> Option<&str> {
-        match &self.sources[Field::For as usize] {
-            Source::Off => None,
-            Source::Single { header, .. } => Some(header),
-            Source::Family(_) => {
-                let place = if self.listed { origin.trusted_hops().saturating_sub(1) } else { 0 };
-                self.hops.get(place).map(|hop| hop.family.chain_header())
-            }
-        }
+        self.plan.chain_header(origin.trusted_hops())
     }
 
     /// Whether any field is read in the header of this name, in lower case.
     pub fn reads_header(&self, header: &str) -> bool {
-        Field::ALL.into_iter().any(|field| match &self.sources[field as usize] {
+        let plan = &self.plan;
+        Field::ALL.into_iter().any(|field| match &plan.sources[field as usize] {
             Source::Off => false,
             Source::Single { header: own, .. } => own == header,
             Source::Family(_) => {
-                self.hops.iter().any(|hop| hop.asserts(field) && hop.family.header(field) == header)
+                plan.hops.iter().any(|hop| hop.asserts(field) && hop.family.header(field) == header)
             }
         })
     }
 
     /// The same policy with another gate.
     #[must_use]
-    pub fn with_gate(self, gate: Gate) -> Self {
-        Self { gate, ..self }
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        if self.plan.gate != gate {
+            Arc::make_mut(&mut self.plan).gate = gate;
+        }
+        self
     }
 
     /// What has to be shown besides the address of the peer.
     pub fn gate(&self) -> Gate {
-        self.gate
+        self.plan.gate
     }
 
     /// How often the policy was replaced while the service ran; see [`Origin::generation`](crate::Origin::generation).
@@ -206,7 +204,7 @@ impl Policy {
     /// The same policy with another trusted set: what a reload replaces. The declared number of hops
     /// stays as it is. Named hops have no one set.
     pub fn with_trusted(&self, trusted: &TrustedProxies) -> Result<Self, Error> {
-        if self.listed {
+        if self.plan.listed {
             return Err(Error::policy("the policy has named hops, and no one trusted set to replace"));
         }
         if trusted.trusts_every_peer() != self.trusted().trusts_every_peer() {
@@ -216,7 +214,7 @@ impl Policy {
             ));
         }
         let mut policy = self.clone();
-        for hop in &mut policy.hops {
+        for hop in &mut Arc::make_mut(&mut policy.plan).hops {
             hop.who = trusted.clone().with_hops_of(&hop.who);
         }
         Ok(policy)
@@ -224,28 +222,32 @@ impl Policy {
 
     /// Reads a host as this policy does: [`Host::with_port`], with underscores where it takes them.
     pub fn read_host(&self, text: &[u8]) -> Result<(Host, Option<Port>), Error> {
-        Host::read_with_port(text, self.underscores)
+        Host::read_with_port(text, self.plan.underscores)
     }
 
     /// The headers that carry a single value for this policy, in lower case.
     pub fn single_headers(&self) -> impl Iterator<Item = &str> {
-        let own = self.sources.iter().filter_map(|source| match source {
+        let own = self.plan.sources.iter().filter_map(|source| match source {
             Source::Single { header, .. } => Some(header.as_str()),
             _ => None,
         });
-        let chain = matches!(self.sources[Field::For as usize], Source::Family(_));
-        let hops = self.hops.iter().filter(move |hop| chain && !hop.family.is_list());
+        let chain = matches!(self.plan.sources[Field::For as usize], Source::Family(_));
+        let hops = self.plan.hops.iter().filter(move |hop| chain && !hop.family.is_list());
         own.chain(hops.map(|hop| hop.family.chain_header()))
     }
 
+    fn of(plan: Plan) -> Self {
+        Self { plan: Arc::new(plan), generation: 0 }
+    }
+
     pub(crate) fn route(&self) -> Route<'_> {
-        if self.listed { Route::Listed(&self.hops) } else { Route::alike(self.trusted()) }
+        if self.plan.listed { Route::Listed(&self.plan.hops) } else { Route::alike(self.trusted()) }
     }
 
     /// Whether the gate is open to `peer`.
     pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
         let trusted = self.trusted().allows(peer);
-        match self.gate {
+        match self.plan.gate {
             Gate::Address => trusted,
             Gate::AddressAndProof => trusted && proven,
             Gate::AddressOrProof => !peer.is_unknown() && (trusted || proven),
@@ -253,17 +255,46 @@ impl Policy {
     }
 }
 
+impl Plan {
+    /// [`Policy::header`].
+    pub(crate) fn header(&self, field: Field) -> Option<&str> {
+        match &self.sources[field as usize] {
+            Source::Off => None,
+            Source::Single { header, .. } => Some(header),
+            Source::Family(_) => {
+                self.hops.iter().find(|hop| hop.asserts(field)).map(|hop| hop.family.header(field))
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// The header in which the last of so many trusted hops names who is connected to it, in lower case.
+    pub(crate) fn chain_header(&self, trusted_hops: usize) -> Option<&str> {
+        let header = match &self.sources[Field::For as usize] {
+            Source::Off => return None,
+            Source::Single { header, .. } => header,
+            Source::Family(_) => self.hop(trusted_hops)?.family.chain_header(),
+        };
+        (!header.starts_with(':')).then_some(header)
+    }
+
+    /// The last of so many trusted hops; of a flat set the one that stands for all.
+    pub(crate) fn hop(&self, trusted_hops: usize) -> Option<&Hop> {
+        if self.listed { self.hops.get(trusted_hops.checked_sub(1)?) } else { self.hops.first() }
+    }
+}
+
 impl From<TrustedProxies> for Policy {
     fn from(trusted: TrustedProxies) -> Self {
         let [for_, proto] = [Source::Family(Rule::Aligned), Source::Family(Rule::Aligned)];
-        Self {
+        Self::of(Plan {
             hops: vec![Hop::new("", trusted)],
             listed: false,
             sources: [for_, proto, Source::Off, Source::Off, Source::Off],
             gate: Gate::Address,
-            generation: 0,
             underscores: Underscores::Refused,
-        }
+        })
     }
 }
 
@@ -277,14 +308,13 @@ impl From<Topology> for Policy {
             }
         });
         let demanded = topology.hops.iter().any(|hop| hop.demands.is_some());
-        Self {
+        Self::of(Plan {
             hops: topology.hops,
             listed: true,
             sources,
             gate: if demanded { Gate::AddressAndProof } else { Gate::Address },
-            generation: 0,
             underscores: Underscores::Refused,
-        }
+        })
     }
 }
 
@@ -367,11 +397,15 @@ impl PolicyBuilder {
             )));
         }
         let mut policy = Policy::from(topology);
-        if let (Some(header), Some(nearest)) = (self.demands, policy.hops.first_mut()) {
+        let plan = Arc::make_mut(&mut policy.plan);
+        if let (Some(header), Some(nearest)) = (self.demands, plan.hops.first_mut()) {
             nearest.demands = Some(header);
         }
-        let gate = if self.gate == Gate::Address { policy.gate } else { self.gate };
-        Ok(Policy { underscores: self.underscores, gate, ..policy })
+        plan.underscores = self.underscores;
+        if self.gate != Gate::Address {
+            plan.gate = self.gate;
+        }
+        Ok(policy)
     }
 
     fn alike(self, mut trusted: TrustedProxies) -> Result<Policy, Error> {
@@ -427,14 +461,13 @@ impl PolicyBuilder {
         }
         let asserts = Field::ALL.map(|field| sources[field as usize] != Source::Off);
         let hop = Hop { asserts, demands: self.demands, ..Hop::new("", trusted).family(family) };
-        Ok(Policy {
+        Ok(Policy::of(Plan {
             hops: vec![hop],
             listed: false,
             sources,
             gate: self.gate,
-            generation: 0,
             underscores: self.underscores,
-        })
+        }))
     }
 }
 
@@ -461,8 +494,8 @@ const COMPUTED: [&str; 5] = [":for", ":proto", ":host", ":port", ":prefix"];
 impl Policy {
     pub(crate) fn check_single_headers(&self) -> Result<(), Error> {
         let mut seen: Vec<&str> = Vec::new();
-        for hop in self.hops.iter().filter(|hop| hop.family == Family::XForwarded) {
-            let read = |field: &Field| matches!(self.sources[*field as usize], Source::Family(_));
+        for hop in self.plan.hops.iter().filter(|hop| hop.family == Family::XForwarded) {
+            let read = |field: &Field| matches!(self.plan.sources[*field as usize], Source::Family(_));
             let fields = Field::ALL.into_iter().filter(|field| hop.asserts(*field)).filter(read);
             for field in fields {
                 seen.push(field.x_forwarded_name());

@@ -217,6 +217,8 @@ pub(crate) struct Found {
     pub(crate) line: usize,
     /// The trusted hops passed, the peer among them.
     pub(crate) trusted_hops: usize,
+    /// Whether anything stands left of the client's entry.
+    pub(crate) more: bool,
 }
 
 impl TrustedProxies {
@@ -236,7 +238,15 @@ where
 {
     pub(crate) fn new(route: Route<'a>, peer: Peer, admitted: bool, chain: Chain<'a, L>) -> Self {
         let client = Peer::unknown();
-        let found = Found { client, last_verified: peer, depth: 0, position: 0, line: 0, trusted_hops: 0 };
+        let found = Found {
+            client,
+            last_verified: peer,
+            depth: 0,
+            position: 0,
+            line: 0,
+            trusted_hops: 0,
+            more: false,
+        };
         Self { route, peer, admitted, chain, ahead: Ahead::Peer, owed: 0, found, ending: None }
     }
 
@@ -245,7 +255,11 @@ where
         loop {
             match (self.advance(turn), self.ending) {
                 (Some(step), _) => on_step(step),
-                (None, Some(ending)) => return (ending, self.found),
+                (None, Some(ending)) => {
+                    let named = matches!(ending, Ending::ClientFound | Ending::HopLimit);
+                    self.found.more = named && self.chain.has_more();
+                    return (ending, self.found);
+                }
                 // A walk without an ending takes another step.
                 (None, None) => {}
             }

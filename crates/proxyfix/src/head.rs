@@ -136,10 +136,11 @@ impl Judge {
             origin.note_host_conflict();
         }
         if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
-            origin.withhold_host();
+            origin.withhold_host(named.flaw(parts));
         }
 
         let newly = sanitize(&mut parts.headers, &self.own);
+        origin.note_sent(&self.policy, newly.names());
         events::removed(&origin, &newly, &self.own);
         let mut removed = match removed {
             Some(mut removed) => {
@@ -442,6 +443,30 @@ impl Named {
             && !self.authority.is_nothing()
             && !(self.host.says(self.effective.as_ref(), origin.scheme())
                 && self.authority.says(self.effective.as_ref(), origin.scheme()))
+    }
+
+    /// Why there is no host, and the cure.
+    fn flaw(&self, parts: &Parts) -> &'static str {
+        let lines = || parts.headers.get_all(HOST).iter();
+        let authority = || uri::authority(parts).map(|it| it.as_str().as_bytes());
+        match (&self.authority, &self.host) {
+            (_, Said::Junk) if lines().nth(1).is_some() => {
+                "it has several Host lines; let the proxy send one"
+            }
+            (Said::Junk, _) | (_, Said::Junk) => {
+                let mut texts = lines().map(HeaderValue::as_bytes).chain(authority());
+                let underscored = |text: &[u8]| {
+                    let name = text.split(|byte| *byte == b':').next().unwrap_or_default();
+                    name.contains(&b'_') && Host::with_underscores(name).is_ok()
+                };
+                if texts.any(underscored) {
+                    "it has an underscore; let the proxy send another one, or allow it with underscore_hosts()"
+                } else {
+                    "it is no host, with or without a port; let the proxy send the one that the client asked for"
+                }
+            }
+            _ => "its target and its Host header name different ones; let the proxy send both alike",
+        }
     }
 
     /// Whether target and `Host` name different hosts, and the request's own host counts.
