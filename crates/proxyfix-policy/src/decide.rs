@@ -284,7 +284,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
                 Outcome::Absent if field == Field::Proto => {}
                 Outcome::Refused(Refusal::Asymmetric | Refusal::TooFew) => {
                     let lines = self.claims.lines(field.x_forwarded_name());
-                    notes.values[field as usize] = values(lines).take(MOST_VALUES).count();
+                    let count = values(lines).take(MOST_VALUES).count();
+                    notes.values[field as usize] = u8::try_from(count).unwrap_or(u8::MAX);
                 }
                 Outcome::Refused(Refusal::Malformed) if field == Field::Host => {
                     let underscores = |text: &[u8]| Host::read_with_port(text, Underscores::Allowed);

@@ -48,7 +48,7 @@
 //! assert_eq!(origin.client(), Some("203.0.113.9".parse().unwrap()));
 //! assert_eq!(
 //!     origin.to_string(),
-//!     "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; it sent X-Forwarded-For, too, and \
+//!     "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; 203.0.113.9 sent X-Forwarded-For, too, and \
 //!      is not trusted: add it to the trusted set if it is your proxy",
 //! );
 //! # Ok::<(), proxyfix_policy::Error>(())

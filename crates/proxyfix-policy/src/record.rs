@@ -57,8 +57,8 @@
 //!     "trusted_hops": 1,
 //!     "declared_hops": null,
 //!     "generation": 0,
-//!     "reason": "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; proto is not taken: \
-//!                its value is not well-formed",
+//!     "reason": "203.0.113.9 is the client: 10.0.0.2 is trusted and vouches for it; X-Forwarded-Proto is \
+//!                not taken: it is neither http nor https; let the proxy set one of them",
 //! }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

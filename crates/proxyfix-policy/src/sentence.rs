@@ -23,7 +23,7 @@ pub(crate) struct Notes {
     /// What is special about a value that was refused.
     pub(crate) flaws: [Option<Flaw>; 5],
     /// How many values a field has whose values are too few or too many.
-    pub(crate) values: [usize; 5],
+    pub(crate) values: [u8; 5],
     /// Whether the header of a field is there that the policy does not read.
     pub(crate) unread: [bool; 5],
     /// Why the host of the request was withheld.
@@ -129,7 +129,7 @@ impl Origin {
         plan: Option<&Plan>,
     ) -> fmt::Result {
         let source = plan.map(|plan| &plan.sources[field as usize]);
-        let (values, hops) = (self.notes.values[field as usize], self.trusted_hops());
+        let (values, hops) = (usize::from(self.notes.values[field as usize]), self.trusted_hops());
         match (refusal, source, self.notes.flaws[field as usize]) {
             (Refusal::Malformed, Some(Source::Single { https: Some(token), .. }), _) => {
                 write!(f, "it is not {token:?}, which means https; let the proxy send that")
@@ -311,7 +311,7 @@ impl Sentence<'_> {
     fn beyond_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = self.origin;
         let hops = origin.trusted_hops();
-        let (chain, more) = (self.chain(), origin.notes.more);
+        let (client, chain, more) = (Bare(origin.client), self.chain(), origin.notes.more);
         let next = self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hops.get(hops));
         match (next, origin.declared_hops().filter(|_| origin.is_short())) {
             (Some(next), _) => write!(
@@ -333,7 +333,7 @@ impl Sentence<'_> {
             }
             (None, None) if more => write!(
                 f,
-                "; it sent {chain}, too, and is not trusted: add it to the trusted set if it is your proxy"
+                "; {client} sent {chain}, too, and is not trusted: add it to the trusted set if it is your proxy"
             ),
             (None, None) => Ok(()),
         }

@@ -234,7 +234,7 @@ impl Config {
     fn accepted(&self) -> Result<Vec<Code>, Error> {
         let mut accepted = Vec::new();
         for (index, name) in self.accept.iter().flatten().enumerate() {
-            accepted.extend(Code::ALL.iter().copied().find(|code| code.as_str() == name));
+            accepted.extend(Code::ALL.iter().find(|code| code.as_str() == name));
             if !Finding::codes().any(|code| code == name) {
                 let codes = Finding::codes().collect::<Vec<_>>().join(", ");
                 return refuse(
