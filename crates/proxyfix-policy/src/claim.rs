@@ -234,4 +234,20 @@ mod tests {
         assert!(pairs[..].lines("a").eq([b"1", b"3"]));
         assert!(pairs[..].lines("a").rev().eq([b"3", b"1"]));
     }
+
+    #[test]
+    fn every_field_is_found_by_its_name() {
+        for field in Field::ALL {
+            assert_eq!(Field::from_name(field.as_str()), Some(field));
+        }
+        assert_eq!(Field::from_name("For"), None);
+    }
+
+    #[test]
+    fn t34_beside_a_blank_one_a_single_entry_is_one_of_several() {
+        let node = |line: &'static [u8]| Chain::new(Notation::Single, [line].into_iter()).next();
+        assert_eq!(node(b"203.0.113.9,"), Some(Node::Several));
+        assert_eq!(node(b",203.0.113.9"), Some(Node::Several));
+        assert_eq!(node(b" , ,"), Some(Node::Empty));
+    }
 }

@@ -232,7 +232,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             _ if !self.policy.reads(Field::For) => Outcome::NotRead,
             Ending::PeerUntrusted | Ending::PeerUnknown => Outcome::NotRead,
             Ending::HeaderAbsent => match self.outermost() {
-                Some(hop) if self.policy.plan.listed && !hop.asserts(Field::For) => {
+                Some(hop) if !hop.asserts(Field::For) => {
                     let silent = is_blank(self.claims.lines(hop.family.chain_header()));
                     if silent { Outcome::Absent } else { Outcome::Refused(Refusal::NotAsserted) }
                 }
@@ -442,8 +442,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let policy = self.policy;
         let reached = usize::from(count);
         let is_list = |hop: &Hop| hop.family.is_list();
-        reached <= 1
-            || policy.trusted().trusts_every_peer()
+        policy.trusted().trusts_every_peer()
             || reached <= self.found.trusted_hops
             // The chain's own hop limit may have ended the walk short of this count.
             || (matches!(policy.plan.sources[Field::For as usize], Source::Family(_))
@@ -465,6 +464,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             None => return Ok(None),
             Some(Entry::Text([])) if is_blank(lines()) => return Ok(None),
             Some(_) if !speaker.may => return Err(Refusal::NotAsserted),
+            // It hides how many there are.
+            Some(Entry::TooLong) => return Err(Refusal::Malformed),
             Some(_) => {}
         }
         let position = match rule {
@@ -542,11 +543,10 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let position = match (rule, self.ending) {
             (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
             (Rule::Count(count), _) => usize::from(count),
-            (Rule::Aligned, Ending::HeaderAbsent) if !self.policy.plan.listed => {
-                if self.policy.reads(Field::For) {
-                    return Ok(None);
-                }
-                // Without a chain to choose from, the nearest hop speaks.
+            // Without a chain to choose from, the nearest hop speaks.
+            (Rule::Aligned, Ending::HeaderAbsent)
+                if !self.policy.plan.listed && !self.policy.reads(Field::For) =>
+            {
                 1
             }
             // One that names nobody: a verified hop wrote the rest of it.
@@ -574,8 +574,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let mut all = values(self.claims.lines(header));
         match (all.next(), all.next()) {
             (None | Some(Entry::Text([])), _) if is_blank(self.claims.lines(header)) => Ok(None),
-            (_, Some(_)) => Err(Refusal::Multiple),
             (Some(Entry::TooLong), _) => Err(Refusal::Malformed),
+            (_, Some(_)) => Err(Refusal::Multiple),
             (Some(Entry::Text(text)), None) => Ok(Some((
                 Text::Plain(text),
                 Place { written: Written::in_own(header), line: 1, position: 1 },
@@ -907,5 +907,125 @@ mod tests {
         for other in ["off", "On", "on, on", "onn", ""] {
             assert_eq!(decide(front_end, &[("Front-End-Https", other)]).scheme(), Scheme::Http, "{other}");
         }
+    }
+
+    #[test]
+    fn t02_nothing_that_an_untrusted_peer_writes_is_read() {
+        let policy = Policy::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap()).fields(Field::ALL);
+        let headers = Field::ALL.map(|field| (field.x_forwarded_name(), &b"https"[..]));
+        for peer in ["203.0.113.9".parse().unwrap(), Peer::local(), Peer::unknown()] {
+            let policy = policy.clone().build().unwrap();
+            let origin = policy.decide(peer, Received::default(), &headers[..]);
+            assert_eq!(Field::ALL.map(|field| origin.outcome(field)), [Outcome::NotRead; 5]);
+            assert_eq!(origin.scheme(), Scheme::Http);
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_read_has_no_outcome() {
+        let origin = decide(|builder| builder.fields([Field::Proto]), &[("X-Forwarded-For", "203.0.113.9")]);
+        assert_eq!(
+            (origin.outcome(Field::For), origin.outcome(Field::Host)),
+            (Outcome::NotRead, Outcome::NotRead)
+        );
+        assert_eq!(origin.outcome(Field::Proto), Outcome::Absent);
+    }
+
+    #[test]
+    fn a_header_of_its_own_names_the_client_beside_a_family() {
+        let real_ip = |builder: PolicyBuilder| builder.single(Field::For, "X-Real-IP");
+        let headers = [("X-Real-IP", "203.0.113.9"), ("X-Forwarded-For", "127.0.0.1")];
+        let origin = decide(real_ip, &headers);
+        assert_eq!(origin.client().unwrap().to_string(), "203.0.113.9");
+        assert_eq!(origin.place(Field::For).unwrap().written, Written::OwnHeader);
+        let origin = decide(real_ip, &headers[1..]);
+        assert_eq!((origin.ending(), origin.outcome(Field::For)), (Ending::HeaderAbsent, Outcome::Absent));
+    }
+
+    #[test]
+    fn a_header_of_blanks_is_absent_and_one_of_blanks_and_a_value_is_a_list() {
+        let prefix = |builder: PolicyBuilder| builder.single(Field::Prefix, "x-script-name");
+        for (proto, script_name, expected, of_single) in [
+            (" ", "\t", Outcome::Absent, Outcome::Absent),
+            (", ,", ",", Outcome::Absent, Outcome::Absent),
+            ("https,", "/app,", Outcome::Refused(Refusal::Asymmetric), Outcome::Refused(Refusal::Multiple)),
+        ] {
+            let headers = [
+                ("X-Forwarded-For", "203.0.113.9"),
+                ("X-Forwarded-Proto", proto),
+                ("X-Script-Name", script_name),
+            ];
+            let origin = decide(prefix, &headers);
+            assert_eq!((origin.outcome(Field::Proto), origin.outcome(Field::Prefix)), (expected, of_single));
+        }
+    }
+
+    #[test]
+    fn t37_as_many_values_align_as_a_walk_has_hops() {
+        let outcome = |entries: usize| {
+            let chain = format!("{}203.0.113.9", "6.6.6.6, ".repeat(entries - 1));
+            let schemes = format!("{}https", "http, ".repeat(entries - 1));
+            let headers = [("X-Forwarded-For", chain.as_str()), ("X-Forwarded-Proto", &schemes)];
+            decide(|builder| builder, &headers).outcome(Field::Proto)
+        };
+        assert_eq!(outcome(32), Outcome::Believed);
+        assert_eq!(outcome(33), Outcome::Refused(Refusal::Asymmetric));
+    }
+
+    #[test]
+    fn t101_the_longest_prefix_passes_and_an_endless_value_is_refused() {
+        let outcome = |bytes: usize| {
+            let prefix = format!("/{}", "a".repeat(bytes - 1));
+            let headers = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Prefix", prefix.as_str())];
+            let list = decide(|builder| builder, &headers).outcome(Field::Prefix);
+            let single = |builder: PolicyBuilder| builder.single(Field::Prefix, "x-forwarded-prefix");
+            assert_eq!(decide(single, &headers).outcome(Field::Prefix), list);
+            list
+        };
+        assert_eq!(outcome(1024), Outcome::Believed);
+        assert_eq!(outcome(1025), Outcome::Refused(Refusal::Malformed));
+        assert_eq!(outcome(8192), Outcome::Refused(Refusal::Malformed));
+    }
+
+    #[test]
+    fn a_count_needs_no_trust_where_every_peer_is_trusted() {
+        let any = TrustedProxies::dangerously_trust_every_peer();
+        let policy = Policy::builder(any).count(Field::For, 2).count(Field::Host, 2).build().unwrap();
+        let headers: [(&str, &[u8]); 2] = [
+            ("x-forwarded-for", b"203.0.113.9, 198.51.100.7"),
+            ("x-forwarded-host", b"good.example, inner.example"),
+        ];
+        let origin = policy.decide("192.0.2.1".parse().unwrap(), Received::default(), &headers[..]);
+        assert_eq!(origin.host().unwrap().as_str(), "good.example");
+    }
+
+    #[test]
+    fn t09_a_count_of_elements_steps_over_trusted_hops_only() {
+        let host = |line: &str| {
+            let counted = |builder: PolicyBuilder| builder.family(Family::Forwarded).count(Field::Host, 2);
+            let origin = decide(counted, &[("Forwarded", line)]);
+            (origin.host().unwrap().to_string(), origin.outcome(Field::Host))
+        };
+        let beyond = Outcome::Refused(Refusal::BeyondTrust);
+        assert_eq!(
+            host("for=198.51.100.7;host=evil.example, for=203.0.113.9;host=good.example"),
+            ("internal.example".into(), beyond)
+        );
+        assert_eq!(
+            host("for=203.0.113.9;host=good.example, for=10.0.0.7;host=inner.example"),
+            ("good.example".into(), Outcome::Believed)
+        );
+    }
+
+    #[test]
+    fn without_a_chain_to_read_the_nearest_element_speaks() {
+        let proto = |builder: PolicyBuilder| builder.family(Family::Forwarded).fields([Field::Proto]);
+        let headers = [("Forwarded", "for=203.0.113.9;proto=http, for=10.0.0.7;proto=https")];
+        assert_eq!(decide(proto, &headers).scheme(), Scheme::Https);
+        // With one that is absent, nobody does.
+        let other =
+            |builder: PolicyBuilder| builder.family(Family::Forwarded).single(Field::For, "x-real-ip");
+        let origin = decide(other, &headers);
+        assert_eq!(origin.outcome(Field::Proto), Outcome::Refused(Refusal::WalkEnded));
     }
 }

@@ -125,3 +125,28 @@ impl fmt::Debug for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn t191_a_message_repeats_the_beginning_of_a_text() {
+        let message =
+            |length: usize| Error::value("a host", "x".repeat(length).as_bytes(), "why").to_string();
+        assert_eq!(message(128), format!("\"{}\" is not a host: why", "x".repeat(128)));
+        assert_eq!(message(129), format!("\"{}...\" is not a host: why", "x".repeat(128)));
+    }
+
+    #[test]
+    fn an_error_has_a_place_and_of_an_entry_a_position() {
+        let entry = Error::entry(2, "x\n", "why");
+        assert_eq!((entry.position(), Error::policy("why").position()), (Some(2), None));
+        assert_eq!(
+            format!("{:?}", entry.within("line 7")),
+            "Error(line 7: entry 2 of the trusted set, \"x\\n\": why)"
+        );
+    }
+}

@@ -1121,6 +1121,7 @@ mod tests {
         let written = r#"for="[2001:db8::9]:_p";by=10.0.0.2;host="my_app:8080";proto=https;secret="a\",for=127.0.0.1;\\""#;
         assert_eq!(element.to_string(), written);
         assert_elements(&[written], &[written]);
+        assert_eq!(element.by().map(Peer::from), Some("10.0.0.2".parse().unwrap()));
     }
 
     #[test]
@@ -1141,6 +1142,8 @@ mod tests {
         ] {
             assert!(Element::new().with_extension(name, value).is_err(), "{name:?}");
         }
+        let plain: Obfuscated = "_a.b-C".parse().unwrap();
+        assert_eq!(format!("{plain} {plain:?}"), "_a.b-C Obfuscated(_a.b-C)");
         for text in ["_a\r\nb", "_a\"", "_a;b", "_", "a", ""] {
             assert!(text.parse::<Obfuscated>().is_err(), "{text:?}");
         }
@@ -1227,6 +1230,23 @@ mod tests {
         }
         let mapped = NodeName::Address("::ffff:203.0.113.9".parse().unwrap());
         assert_eq!(Node::new(mapped, None).to_string(), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_header_is_a_list_of_elements() {
+        let element = |text: &str| text.parse::<Element>().unwrap();
+        let mut forwarded = Forwarded::new();
+        assert!(forwarded.is_empty());
+        forwarded.push(element("for=_a"));
+        forwarded.extend([element("for=_b"), element("x=\"\\\"\"")]);
+        assert_eq!((forwarded.len(), forwarded.is_empty()), (3, false));
+        assert_eq!(forwarded.to_string(), r#"for=_a, for=_b, x="\"""#);
+        assert_eq!(format!("{forwarded:?}"), r#"Forwarded(for=_a, for=_b, x=\"\\\"\")"#);
+        let read: Vec<Element> = forwarded.clone().into_iter().collect();
+        assert_eq!(read, forwarded.0);
+        let mut elements = nearest_first([&b"for=_a"[..]]);
+        elements.next();
+        assert_eq!(format!("{elements:?}"), "NearestFirst { position: 1, .. }");
     }
 
     // Properties

@@ -103,15 +103,13 @@ impl Host {
         text: &[u8],
         underscores: Underscores,
     ) -> Result<(Self, Option<Port>), Error> {
-        // The last colon outside brackets, if any, separates the port.
-        let colon = text.iter().rposition(|byte| *byte == b':');
-        let bracket = text.iter().rposition(|byte| *byte == b']');
-        match colon.filter(|colon| bracket.is_none_or(|bracket| bracket < *colon)) {
-            None => Ok((Self::read(text, underscores)?, None)),
-            Some(colon) => {
+        // The last colon separates the port, if no bracket closes behind it.
+        match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+            Some(colon) if text[colon] == b':' => {
                 let port = Port::from_bytes(&text[colon + 1..])?;
                 Ok((Self::read(&text[..colon], underscores)?, Some(port)))
             }
+            _ => Ok((Self::read(text, underscores)?, None)),
         }
     }
 }
@@ -267,5 +265,13 @@ mod tests {
         let longest = [label.as_str(), &label, &label, &"a".repeat(61)].join(".");
         assert_host(&longest, &longest, None);
         assert_refused(&["a".repeat(64).as_bytes(), format!("{longest}a").as_bytes()]);
+    }
+
+    #[test]
+    fn a_host_is_its_text() {
+        let host: Host = "GOOD.example".parse().unwrap();
+        assert_eq!((host.as_ref(), format!("{host:?}").as_str()), ("good.example", "Host(good.example)"));
+        assert!(host == "good.example" && host == *"good.example");
+        assert!(host != "GOOD.example" && host != *"GOOD.example");
     }
 }

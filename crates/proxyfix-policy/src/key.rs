@@ -185,6 +185,7 @@ mod tests {
         ] {
             for chain in chains {
                 assert_eq!(key(peer, chain).to_string(), expected, "{peer}, {chain:?}");
+                assert_eq!(format!("{:?}", key(peer, chain)), format!("ClientKey({expected})"));
                 assert_eq!(key(peer, chain), key(peer, chains[0]), "{peer}, {chain:?}");
             }
         }

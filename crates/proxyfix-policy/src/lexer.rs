@@ -210,8 +210,10 @@ mod tests {
     #[test]
     fn an_endless_entry_stops_the_reading() {
         let long = "x".repeat(65);
-        assert_entries(Quoting::None, &["1.1.1.1", &long], &[]);
-        assert_entries(Quoting::None, &[&long[..64]], &[&long[..64]]);
+        for quoting in [Quoting::None, Quoting::Quoted] {
+            assert_entries(quoting, &["1.1.1.1", &long], &[]);
+            assert_entries(quoting, &[&long[..64]], &[&long[..64]]);
+        }
         let spaces = " ".repeat(1000);
         let wide = alloc::format!("1.1.1.1,{spaces}2.2.2.2{spaces},\t{spaces}3.3.3.3{spaces}");
         assert_entries(Quoting::None, &[&wide], &["3.3.3.3", "2.2.2.2", "1.1.1.1"]);

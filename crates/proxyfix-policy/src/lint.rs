@@ -230,7 +230,7 @@ impl Policy {
 
     fn lint_counts(&self, findings: &mut Vec<Finding>) {
         let trusted = self.trusted();
-        if self.plan.listed || trusted.trusts_every_peer() {
+        if trusted.trusts_every_peer() {
             return;
         }
         let count = |field: Field| match self.plan.sources[field as usize] {
@@ -529,6 +529,8 @@ mod tests {
             policy(Policy::builder(set("10.0.0.2")).family(Family::Single("x-real-ip".into()))),
             policy(Policy::builder(set("10.0.0.2")).fields([Field::Proto])),
             policy(Policy::builder(TrustedProxies::none()).gate(Gate::AddressOrProof)),
+            policy(Policy::builder(TrustedProxies::none()).gate(Gate::AddressOrProof).count(Field::Proto, 2)),
+            policy(Policy::builder(set("10.0.0.2")).fields([]).count(Field::Proto, 1)),
             policy(Policy::builder(any()).gate(Gate::AddressAndProof)),
             policy(Policy::builder(set("10.0.0.0/8").hops(1).unwrap()).gate(Gate::AddressAndProof)),
             Policy::new(set("127.0.0.1").hops(2).unwrap()),
@@ -551,7 +553,11 @@ mod tests {
 
     #[test]
     fn t04_everyone_is_found_in_any_spelling() {
-        assert_finding(&Policy::new(any()), "trust-any", &["whoever can connect", "list the addresses"]);
+        for one in [any(), any().hops(1).unwrap()] {
+            assert_finding(&Policy::new(one), "trust-any", &["whoever can connect", "list the addresses"]);
+        }
+        let no_chain = Policy::builder(any()).count(Field::For, 0).count(Field::Proto, 2);
+        assert_finding(&policy(no_chain), "trust-any", &[]);
         let counted = Policy::new(any().hops(2).unwrap());
         assert_finding(&counted, "trust-any", &["entry 2 from the right", "go around"]);
         let outer = hops([hop("nginx", "loopback"), Hop::new("cdn", any())]);
@@ -601,7 +607,9 @@ mod tests {
         );
         let named = hops([hop("nginx", "loopback"), hop("pods", "10.0.0.0/8")]);
         assert_finding(&named, "wide-trust", &["hop \"pods\": the whole private"]);
-        assert_eq!(named.lint()[0].hop(), Some("pods"));
+        let finding = &named.lint()[0];
+        assert_eq!(finding.hop(), Some("pods"));
+        assert!(finding.message().starts_with("the whole private network 10.0.0.0/8"), "{finding}");
     }
 
     #[test]

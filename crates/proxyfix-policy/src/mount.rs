@@ -317,4 +317,62 @@ mod tests {
         let (root, _) = Mount::from_script_name(b"/x").unwrap().split_at("/", &Prefix::root()).unwrap();
         assert_eq!(root, Mount::root());
     }
+
+    #[test]
+    fn mounts_are_equal_where_the_application_sees_the_same() {
+        let hash = |mount: &Mount| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            mount.hash(&mut hasher);
+            hasher.finish()
+        };
+        let app: Mount = "/app".parse().unwrap();
+        let slash = Mount::from_script_name(b"/app/").unwrap();
+        assert_eq!((&slash, hash(&slash), format!("{slash}")), (&app, hash(&app), "/app".into()));
+        for other in [app.clone().with_nothing_below(true), Mount::root()] {
+            assert!(other != app && hash(&other) != hash(&app), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_split_says_whether_anything_is_below_and_where_it_was_made() {
+        let (root, app): (Prefix, Prefix) = (Prefix::root(), "/app".parse().unwrap());
+        for (script_name, at, nothing_below) in
+            [("/app", &app, true), ("/app/x", &app, false), ("/app", &root, false), ("", &root, false)]
+        {
+            let mount = Mount::from_script_name(script_name.as_bytes()).unwrap().with_nothing_below(true);
+            assert!(!mount.is_split_at(at));
+            let (split, _) = mount.split_at("/", at).unwrap();
+            assert_eq!(split.nothing_below(), nothing_below, "{script_name} at {at}");
+            assert_eq!((split.is_split_at(&root), split.is_split_at(&app)), (*at == root, *at == app));
+        }
+        let mut tried = Mount::root();
+        tried.set_tried(&app);
+        assert!(tried.is_split_at(&app) && !tried.is_split_at(&root));
+    }
+
+    #[test]
+    fn a_script_name_is_stripped_once() {
+        let (root, app): (Prefix, Prefix) = (Prefix::root(), "/app".parse().unwrap());
+        let script = || Mount::from_script_name(b"/app.fcgi").unwrap();
+        for (mount, to, nothing_below) in [
+            (script(), &app, false),
+            (script().with_nothing_below(true), &app, true),
+            (script().with_nothing_below(true), &root, false),
+        ] {
+            let mut stripped = mount;
+            stripped.set_tried(&app);
+            stripped.strip_to(to);
+            assert_eq!((stripped.prefix(), stripped.script_name()), (to, to.as_str()));
+            assert_eq!((stripped.nothing_below(), stripped.is_split_at(&app)), (nothing_below, true));
+        }
+        let mut mount = script();
+        mount.strip_to(&root);
+        let mut again = mount.split_at("/app/x", &app).unwrap().0.with_nothing_below(true);
+        again.strip_to(&root);
+        assert_eq!((again.prefix(), again.nothing_below()), (&app, true));
+        // What a proxy states is one more thing to strip.
+        again.set_forwarded("/other".parse().unwrap());
+        again.strip_to(&root);
+        assert_eq!(again, Mount::root());
+    }
 }

@@ -131,7 +131,7 @@ fn intersect<T: Ord + Copy>(mut a: &[(T, T)], mut b: &[(T, T)]) -> Vec<(T, T)> {
         if start <= end {
             shared.push((start, end));
         }
-        (a, b) = if first.1 < other.1 { (a_rest, b) } else { (a, b_rest) };
+        (a, b) = if end == first.1 { (a_rest, b) } else { (a, b_rest) };
     }
     shared
 }
@@ -236,6 +236,18 @@ mod tests {
         let halves: NetworkSet =
             ["0.0.0.0/1", "128.0.0.0/1"].iter().map(|net| net.parse::<IpNet>().unwrap()).collect();
         assert!(halves.covers_a_family());
+    }
+
+    #[test]
+    fn t04_most_of_a_family_is_more_than_a_quarter_of_what_clients_can_have() {
+        let mostly = |networks: &[&str]| {
+            let set: NetworkSet = networks.iter().map(|net| net.parse::<IpNet>().unwrap()).collect();
+            set.mostly()
+        };
+        assert_eq!(mostly(&["2000::/5", "2800::/128"]), Some("IPv6"));
+        assert_eq!(mostly(&["2000::/5", "::/4", "1000::/4", "4000::/2", "8000::/1"]), None);
+        assert_eq!(mostly(&["0.0.0.0/3", "32.0.0.0/4", "48.0.0.0/5", "56.0.0.0/32"]), Some("IPv4"));
+        assert_eq!(mostly(&["0.0.0.0/3", "32.0.0.0/4", "48.0.0.0/5", "224.0.0.0/3"]), None);
     }
 
     fn networks() -> impl Strategy<Value = Vec<IpNet>> {

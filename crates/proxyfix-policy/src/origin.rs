@@ -427,7 +427,7 @@ impl Origin {
             self.notes.adopt(&earlier.notes, Field::For);
         }
         let host_is_new = self.outcome(Field::Host) == Outcome::Believed;
-        for field in Field::ALL {
+        for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
             // What this decision did not find is what the earlier one made of the request. Another host
             // has another port.
             let earlier_stands = match self.outcome(field) {
@@ -438,9 +438,7 @@ impl Origin {
             if earlier_stands && !(field == Field::Port && host_is_new) {
                 self.outcomes[field as usize] = earlier.outcome(field);
                 self.places[field as usize] = earlier.place(field);
-                if field != Field::For {
-                    self.notes.adopt(&earlier.notes, field);
-                }
+                self.notes.adopt(&earlier.notes, field);
             }
             self.notes.unread[field as usize] |= earlier.notes.unread[field as usize];
         }
@@ -450,5 +448,186 @@ impl Origin {
         self.host_conflict |= earlier.host_conflict;
         self.host_withheld |= earlier.host_withheld && self.host.is_none();
         self
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Policy, Received, TrustedProxies, Verdict};
+
+    const ALL: [(&str, &[u8]); 5] = [
+        ("x-forwarded-for", b"203.0.113.9:51515"),
+        ("x-forwarded-proto", b"https"),
+        ("x-forwarded-host", b"good.example"),
+        ("x-forwarded-port", b"8443"),
+        ("x-forwarded-prefix", b"/app"),
+    ];
+
+    fn origin(peer: &str, headers: &[(&str, &[u8])]) -> Origin {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let policy = Policy::builder(trusted.hops(2).unwrap()).fields(Field::ALL).build().unwrap();
+        policy.with_generation(3).decide(peer.parse().unwrap(), Received::default(), headers)
+    }
+
+    #[test]
+    fn an_origin_answers_what_was_decided() {
+        let origin = origin("10.0.0.2:40000", &ALL);
+        assert_eq!((origin.peer(), origin.client_port()), ("10.0.0.2:40000".parse().unwrap(), Some(51515)));
+        assert_eq!((origin.trusted_hops(), origin.declared_hops()), (1, Some(2)));
+        assert_eq!((origin.port(), origin.stated_port()), ("8443".parse().ok(), "8443".parse().ok()));
+        assert_eq!(origin.generation(), 3);
+        assert!(origin.is_complete() && origin.is_complete_and(|ip| ip.is_ipv4()));
+        assert!(!origin.is_complete_and(|ip| ip.is_ipv6()));
+        assert!(!origin.through_gateway() && !origin.is_host_withheld() && !origin.has_host_conflict());
+        assert!(format!("{origin:?}").contains("steps: [Step"), "{origin:?}");
+    }
+
+    #[test]
+    fn an_incomplete_origin_answers_no() {
+        for chain in ["", "oops"] {
+            let origin = origin("10.0.0.2", &[("x-forwarded-for", chain.as_bytes())]);
+            assert!(!origin.is_complete() && !origin.is_complete_and(|_| true), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_default_port_is_stated_and_not_shown() {
+        let headers = [ALL[0], ALL[1], ALL[2], ("x-forwarded-port", b"443")];
+        let origin = origin("10.0.0.2", &headers);
+        assert_eq!((origin.port(), origin.stated_port()), (None, Some(Port::HTTPS)));
+    }
+
+    #[test]
+    fn origins_are_equal_that_say_the_same_for_the_same_reasons() {
+        let origin = origin("10.0.0.2:40000", &ALL);
+        let changes: [fn(&mut Origin); 16] = [
+            |it| it.peer = Peer::local(),
+            |it| it.client = Peer::local(),
+            |it| it.ending = Ending::AllTrusted,
+            |it| it.last_verified = Peer::local(),
+            |it| it.scheme = Scheme::Http,
+            |it| it.host = None,
+            |it| it.port = None,
+            |it| it.prefix = Prefix::root(),
+            |it| it.through_gateway = true,
+            |it| it.host_withheld = true,
+            |it| it.host_conflict = true,
+            |it| it.unproven = true,
+            |it| it.outcomes[0] = Outcome::NotRead,
+            |it| it.trusted_hops = 9,
+            |it| it.declared_hops = None,
+            |it| it.steps.push(Step { hop: Peer::local(), verdict: Verdict::Client }),
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut other = origin.clone();
+            change(&mut other);
+            assert_ne!(other, origin, "change {index}");
+        }
+        assert_eq!(Origin { generation: 7, places: [None; 5], ..origin.clone() }, origin);
+    }
+
+    #[test]
+    fn refusals_have_stable_names() {
+        use Refusal::*;
+        let all = [
+            Malformed,
+            Empty,
+            Asymmetric,
+            TooFew,
+            BeyondTrust,
+            Multiple,
+            WalkEnded,
+            WithoutHost,
+            NotAsserted,
+        ];
+        assert_eq!(
+            all.map(Refusal::as_str).join(" "),
+            "malformed empty asymmetric too-few beyond-trust multiple walk-ended without-host not-asserted"
+        );
+    }
+
+    #[test]
+    fn a_header_of_the_operators_own_has_no_name_of_ours() {
+        let names = |written: Written| Field::ALL.map(|field| written.header(field));
+        assert_eq!(names(Written::XForwarded)[1], Some("x-forwarded-proto"));
+        assert_eq!(names(Written::Forwarded), [Some("forwarded"); 5]);
+        for (header, written) in [("x-real-ip", Written::OwnHeader), (":for", Written::Computed)] {
+            assert_eq!((Written::in_own(header), names(written)), (written, [None; 5]));
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_withheld_takes_its_port_along() {
+        let mut with_port = origin("10.0.0.2", &ALL);
+        with_port.withhold_host("");
+        assert_eq!((with_port.host(), with_port.stated_port()), (None, None));
+        assert!(with_port.is_host_withheld());
+        assert_eq!(with_port.outcome(Field::Port), Outcome::Refused(Refusal::WithoutHost));
+        let mut without = origin("10.0.0.2", &ALL[..3]);
+        without.withhold_host("");
+        assert_eq!(without.outcome(Field::Port), Outcome::Absent);
+    }
+
+    #[test]
+    fn the_decision_that_knows_more_of_the_client_stays_and_the_earlier_of_equals() {
+        let chain = |value: &'static [u8]| origin("10.0.0.2", &[("x-forwarded-for", value)]);
+        let silent = origin("10.0.0.2", &[]);
+        let untrusted = origin("198.51.100.7", &[]);
+        let (read, other) = (chain(b"203.0.113.9"), chain(b"junk"));
+        for (earlier, later, kept) in [
+            (&read, &other, &read),
+            (&other, &read, &other),
+            (&read, &silent, &read),
+            (&silent, &read, &read),
+            (&silent, &untrusted, &silent),
+            (&untrusted, &silent, &silent),
+            (&untrusted, &read, &read),
+        ] {
+            let merged = later.clone().after(earlier);
+            let who = |it: &Origin| (it.client, it.ending, it.outcome(Field::For), it.place(Field::For));
+            assert_eq!(who(&merged), who(kept), "{earlier}, then {later}");
+            assert_eq!(merged.peer(), earlier.peer());
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_read_again_keeps_what_became_of_it() {
+        let earlier = origin("10.0.0.2", &[ALL[0], ALL[1], ("x-forwarded-host", b"a b")]).with_gateway(true);
+        let later = origin("10.0.0.2", &[ALL[0], ALL[2]]).after(&earlier);
+        assert_eq!(
+            Field::ALL.map(|field| later.outcome(field)),
+            [Outcome::Believed, Outcome::Believed, Outcome::Believed, Outcome::Absent, Outcome::Absent]
+        );
+        assert_eq!(later.place(Field::Proto), earlier.place(Field::Proto));
+        assert!(later.place(Field::Proto).is_some() && later.through_gateway());
+    }
+
+    #[test]
+    fn a_conflict_stays_and_a_withheld_host_until_there_is_one() {
+        let plain = origin("10.0.0.2", &ALL[..1]);
+        let named = origin("10.0.0.2", &ALL[..3]);
+        let (mut conflict, mut withheld) = (plain.clone(), plain.clone());
+        conflict.note_host_conflict();
+        withheld.withhold_host("");
+        for (later, earlier) in [(&plain, &conflict), (&conflict, &plain), (&conflict, &conflict)] {
+            assert!(later.clone().after(earlier).has_host_conflict());
+        }
+        for (later, earlier, expected) in [
+            (&plain, &plain, false),
+            (&plain, &withheld, true),
+            (&withheld, &plain, true),
+            (&withheld, &withheld, true),
+            (&named, &withheld, false),
+        ] {
+            assert_eq!(later.clone().after(earlier).is_host_withheld(), expected);
+        }
+    }
+
+    #[test]
+    fn another_prefix_takes_the_place_of_the_decided_one() {
+        let mut origin = origin("10.0.0.2", &ALL);
+        assert_eq!(origin.prefix().as_str(), "/app");
+        origin.set_prefix("/other".parse().unwrap());
+        assert_eq!(origin.prefix().as_str(), "/other");
     }
 }

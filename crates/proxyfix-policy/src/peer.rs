@@ -165,7 +165,11 @@ mod tests {
             ("[::1]", "::1"),
             ("unix", "unix"),
         ] {
-            assert_eq!(text.parse::<Peer>().unwrap().to_string(), expected);
+            let peer: Peer = text.parse().unwrap();
+            assert_eq!(
+                (peer.to_string(), format!("{peer:?}")),
+                (expected.into(), format!("Peer({expected})"))
+            );
         }
         for text in [
             "",

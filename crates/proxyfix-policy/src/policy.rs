@@ -545,13 +545,40 @@ mod tests {
 
     #[test]
     fn t119_unsafe_sources_do_not_build() {
-        for header in ["Connection", "Host", "X_Real_IP", "Transfer-Encoding", "", "a b", "x\r\n"] {
-            let built = Policy::builder(TrustedProxies::none()).single(Field::For, header).build();
-            assert!(built.is_err(), "{header:?}");
+        let built = |header| Policy::builder(TrustedProxies::none()).single(Field::For, header).build();
+        for header in [
+            "Connection",
+            "Host",
+            "X_Real_IP",
+            "Transfer-Encoding",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Upgrade",
+            "Proxy-Authorization",
+            "Proxy-Authenticate",
+            "Content-Length",
+            "Content-Type",
+            "Cookie",
+            "Forwarded",
+            "X-Forwarded",
+            "",
+            "a b",
+            "x\r\n",
+            ":other",
+        ] {
+            assert!(built(header).is_err(), "{header:?}");
+        }
+        for header in ["X-Real-IP", "!#$%&'*+-.^`|~09az", ":for", ":proto", ":host", ":port", ":prefix"] {
+            assert!(built(header).is_ok(), "{header:?}");
         }
         let twice =
             Policy::builder(TrustedProxies::none()).single(Field::For, "x-a").single(Field::Host, "X-A");
         assert!(twice.build().unwrap_err().to_string().contains("two fields"));
+        let of_the_chain = || Policy::builder(TrustedProxies::none()).single(Field::Host, "X-Forwarded-For");
+        assert!(of_the_chain().build().unwrap_err().to_string().contains("two fields"));
+        assert!(of_the_chain().family(Family::Forwarded).build().is_ok());
     }
 
     #[test]
@@ -585,5 +612,45 @@ mod tests {
         assert!(policy.with_trusted(&TrustedProxies::dangerously_trust_every_peer()).is_err());
         let topology = Topology::new([Hop::new("a", set("loopback"))]).unwrap();
         assert!(Policy::new(topology).with_trusted(&set("loopback")).is_err());
+    }
+
+    #[test]
+    fn a_policy_says_what_it_was_built_of() {
+        let built = |builder: PolicyBuilder| {
+            let policy = builder.gate(Gate::AddressOrProof).underscore_hosts().build().unwrap();
+            (policy.gate(), policy.read_host(b"my_app").is_ok())
+        };
+        let topology = Topology::new([Hop::new("a", "loopback".parse().unwrap())]).unwrap();
+        for builder in [Policy::builder(topology), Policy::builder(TrustedProxies::none())] {
+            assert_eq!(built(builder), (Gate::AddressOrProof, true));
+        }
+        assert!(Policy::new(TrustedProxies::none()).read_host(b"my_app").is_err());
+        let policy = Policy::new(TrustedProxies::none());
+        assert_eq!((policy.generation(), policy.with_generation(7).generation()), (0, 7));
+    }
+
+    #[test]
+    fn each_field_has_its_header() {
+        let headers = |builder: PolicyBuilder| {
+            let policy = builder.single(Field::Prefix, "X-Script-Name").build().unwrap();
+            Field::ALL.map(|field| policy.header(field).unwrap_or("-").to_string())
+        };
+        let builder = || Policy::builder(TrustedProxies::none()).fields(Field::ALL).count(Field::Host, 0);
+        assert_eq!(
+            headers(builder()),
+            ["x-forwarded-for", "x-forwarded-proto", "-", "x-forwarded-port", "x-script-name"]
+        );
+        // `Forwarded` has no place for a port.
+        assert_eq!(
+            headers(builder().family(Family::Forwarded)),
+            ["forwarded", "forwarded", "-", "-", "x-script-name"]
+        );
+    }
+
+    #[test]
+    fn the_largest_counts_and_the_smallest_limits_build() {
+        let one = "10.0.0.0/8".parse::<TrustedProxies>().unwrap().hops(1).unwrap();
+        assert!(Policy::builder(one.clone()).count(Field::Host, 32).build().is_ok());
+        assert!(Policy::builder(one).single(Field::For, "x-real-ip").build().is_ok());
     }
 }

@@ -44,7 +44,7 @@ impl Port {
 pub(crate) fn decimal(text: &[u8]) -> Option<u16> {
     match text {
         [b'0'] => Some(0),
-        [b'1'..=b'9', ..] if text.len() <= 5 => text.iter().try_fold(0_u16, |number, byte| {
+        [b'1'..=b'9', ..] => text.iter().try_fold(0_u16, |number, byte| {
             let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
             number.checked_mul(10)?.checked_add(digit)
         }),
@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn t78_a_port_is_one_to_five_digits() {
         for (text, number) in [("1", 1), ("80", 80), ("443", 443), ("65535", 65535)] {
-            assert_eq!(text.parse::<Port>().unwrap().get(), number);
+            let port: Port = text.parse().unwrap();
+            assert_eq!((port.get(), format!("{port:?}")), (number, format!("Port({text})")));
         }
         for text in [
             "443@evil.example",
@@ -92,6 +93,8 @@ mod tests {
             "",
             "080",
             "99999",
+            "100080",
+            "18446744073709551696",
             "000080",
             " 80",
             "80 ",

@@ -90,7 +90,7 @@ fn skip_escaped_scalar(mut text: &[u8]) -> Option<&[u8]> {
     let mut scalar = [0; 4];
     for length in 1..=scalar.len() {
         let [b'%', high, low, rest @ ..] = text else { return None };
-        let byte = hex(*high)? << 4 | hex(*low)?;
+        let byte = hex(*high)? * 16 + hex(*low)?;
         if byte.is_ascii() {
             return None;
         }
@@ -227,5 +227,14 @@ mod tests {
     fn t101_length_is_bounded() {
         assert_prefix(&format!("/{}", "a".repeat(1023)), &format!("/{}", "a".repeat(1023)));
         assert_refused(&[&format!("/{}", "a".repeat(1024)), &format!("/{}", "a".repeat(4096))]);
+    }
+
+    #[test]
+    fn a_prefix_is_its_text_and_the_root_is_none() {
+        let prefix: Prefix = "/app/".parse().unwrap();
+        assert_eq!((prefix.as_ref(), format!("{prefix:?}").as_str()), ("/app", "Prefix(\"/app\")"));
+        assert!(prefix == "/app" && prefix == *"/app");
+        assert!(prefix != "/app/" && prefix != *"/app/");
+        assert!(Prefix::root().is_root() && !prefix.is_root());
     }
 }

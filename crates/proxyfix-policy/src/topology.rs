@@ -534,4 +534,53 @@ mod tests {
         assert_decided(&origin, "-", "empty", 1);
         assert_eq!(origin.scheme().as_str(), "https");
     }
+
+    #[test]
+    fn a_topology_names_its_hops() {
+        let topology = Topology::new(two()).unwrap();
+        let names: Vec<&str> = topology.hops().iter().map(Hop::name).collect();
+        assert_eq!(names, ["nginx", "balancer"]);
+        assert_eq!(topology.hops()[1].who(), &who("10.0.1.0/24"));
+    }
+
+    #[test]
+    fn what_a_hop_further_out_would_write_is_off_until_it_is_verified() {
+        let cdn =
+            Hop::new("cdn", who("loopback")).family(Family::Single("x-cdn".into())).fields([Field::For]);
+        let outcome = |client, proto| {
+            let headers = [("x-cdn", client), ("x-forwarded-proto", proto)];
+            decide([cdn.clone(), two()[1].clone()], "127.0.0.1", &headers).outcome(Field::Proto)
+        };
+        assert_eq!(outcome("203.0.113.9", "https"), NOT_ASSERTED);
+        assert_eq!(outcome("203.0.113.9", " ,"), Outcome::Absent);
+        assert_eq!(outcome("10.0.1.7", "https"), Outcome::Believed);
+    }
+
+    #[test]
+    fn a_walk_that_stopped_leaves_the_hops_their_one_value() {
+        let decided = |proto| {
+            let headers = [("x-forwarded-for", "junk, 10.0.1.7"), ("x-forwarded-proto", proto)];
+            decide(two(), "127.0.0.1", &headers).outcome(Field::Proto)
+        };
+        assert_eq!(decided("https"), Outcome::Believed);
+        assert_eq!(decided("https, https"), Outcome::Refused(Refusal::WalkEnded));
+    }
+
+    #[test]
+    fn an_element_is_the_terminators_where_no_hop_but_the_next_may_say_for() {
+        let terminator = Hop::new("terminator", who("loopback")).fields([Field::Proto]);
+        let hops = [terminator, two()[1].clone()].map(|hop| hop.family(Family::Forwarded));
+        let origin = decide(hops, "127.0.0.1", &[("forwarded", "proto=http, proto=https")]);
+        assert_decided(&origin, "127.0.0.1", "header-absent", 1);
+        assert_eq!(origin.scheme().as_str(), "https");
+    }
+
+    #[test]
+    fn a_hop_whose_header_was_read_by_nearer_ones_wrote_none() {
+        let [nginx, far] = two();
+        let edge = Hop::new("edge", who("198.51.100.0/24")).family(Family::Forwarded);
+        let headers = [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=10.0.1.7")];
+        let origin = decide([nginx, edge, far], "127.0.0.1", &headers);
+        assert_decided(&origin, "-", "too-few", 3);
+    }
 }

@@ -291,10 +291,7 @@ fn canonical(text: &str, network: IpNet) -> Result<IpNet, String> {
     let IpNet::V6(v6) = network else { return Ok(network) };
     match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(MAPPED_BITS)) {
         (Some(v4), Some(length)) => Ipv4Net::new(v4, length).map(IpNet::from).map_err(|_| explain(text)),
-        _ if v6.prefix_len() < MAPPED_BITS
-            && v6.prefix_len() > 0
-            && v6.contains(&core::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()) =>
-        {
+        _ if v6.prefix_len() > 0 && v6.contains(&core::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()) => {
             Err("it contains all IPv4-mapped addresses, that is, every IPv4 address".to_owned())
         }
         _ => Ok(network),
@@ -417,8 +414,14 @@ mod tests {
 
     #[test]
     fn t04_trusting_everyone_does_not_build() {
-        for text in ["0.0.0.0/0", "::/0", "*", "0.0.0.0/1, 128.0.0.0/1", "::ffff:0:0/96", "all"] {
+        for text in ["0.0.0.0/0", "::/0", "*", "0.0.0.0/1, 128.0.0.0/1", "::ffff:0:0/96"] {
             assert_refused(text, "dangerously_trust_every_peer");
+        }
+        for text in ["all", "Any", "everyone", "everybody", "true"] {
+            assert_refused(text, "this would trust everyone");
+        }
+        for text in ["none", "Nobody", "false"] {
+            assert_refused(text, "leave the set empty");
         }
         assert_refused("::/1", "every IPv4 address");
         assert_refused("::/80", "every IPv4 address");
@@ -441,9 +444,16 @@ mod tests {
         assert_refused("[::1]:80", "did you mean \"::1\"?");
         assert_refused("[::1]", "did you mean \"::1\"?");
         assert_refused("fe80::1%eth0", "zone");
-        assert_refused("localhost", "did you mean \"loopback\"?");
-        assert_refused("Private", "did you mean \"private\"?");
-        assert_refused("unix:", "did you mean \"unix\"?");
+        for (name, likely) in [
+            ("loopback", &["Loopback", "localhost", "local"][..]),
+            ("private", &["Private", "rfc1918", "internal", "uniquelocal", "unique-local"]),
+            ("link-local", &["Link-Local", "linklocal", "link_local"]),
+            ("unix", &["unix:", "uds", "socket"]),
+        ] {
+            for text in likely {
+                assert_refused(text, &format!("did you mean \"{name}\"?"));
+            }
+        }
         assert_refused("10.0.0.0/255.0.0.0", "did you mean \"10.0.0.0/8\"?");
         assert_refused("10.0.0.0/255.0.255.0", "number of bits");
         assert_refused("10.0.0.0/08", "plain number of bits");
@@ -484,5 +494,57 @@ mod tests {
         assert!(TrustedProxies::none().hops(0).is_err());
         assert!(TrustedProxies::none().hops(33).is_err());
         assert_eq!(TrustedProxies::none().hops(32).unwrap().declared_hops(), Some(32));
+    }
+
+    #[test]
+    fn sets_are_equal_that_trust_the_same() {
+        let set = |text: &str| text.parse::<TrustedProxies>().unwrap();
+        assert_eq!(set("10.0.0.0/9, 10.128.0.0/9, 10.0.0.1"), set("10.0.0.0/8"));
+        assert_eq!(set("").local_sockets(), set("unix"));
+        assert_eq!(set("10.0.0.0/8").local_sockets(), set("unix, 10.0.0.0/8"));
+        let all = [
+            set("10.0.0.0/8"),
+            set("10.0.0.0/7"),
+            set("10.0.0.0/8, unix"),
+            set("10.0.0.0/8").hops(1).unwrap(),
+            TrustedProxies::none(),
+            TrustedProxies::dangerously_trust_every_peer(),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert!(all[..index].iter().all(|other| one != other), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn names_stand_for_networks() {
+        let set = |text: &str| text.parse::<TrustedProxies>().unwrap();
+        for (name, networks) in [
+            ("loopback", "127.0.0.0/8, ::1"),
+            ("private", "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"),
+            ("link-local", "169.254.0.0/16, fe80::/10"),
+        ] {
+            assert_eq!(set(name), set(networks));
+            assert_eq!(set(name).networks(), set(networks).networks());
+        }
+    }
+
+    #[test]
+    fn networks_that_touch_are_counted_once() {
+        let set: TrustedProxies = "10.0.0.0/9, 10.128.0.0/9, 192.0.2.1, 203.0.113.9, ::1".parse().unwrap();
+        assert_eq!(set.network_counts(), (3, 1));
+    }
+
+    #[test]
+    fn lines_are_entries_and_an_error_names_its_line() {
+        let text = "# balancers\n10.0.0.0/24, 10.0.1.0/24\n\n  unix # the sidecar\n";
+        assert_eq!(
+            TrustedProxies::from_lines(text).unwrap(),
+            "10.0.0.0/24, 10.0.1.0/24, unix".parse().unwrap()
+        );
+        let refused = |text| TrustedProxies::from_lines(text).unwrap_err().to_string();
+        let place = "line 3: entry 3 of the trusted set, \"10.0.0.1/8\": ";
+        assert!(refused("10.1.0.0/24, 10.2.0.0/24\n\n10.0.0.1/8").starts_with(place));
+        assert!(refused("10.0.0.1/8").starts_with("line 1: entry 1 "));
+        assert!(refused("0.0.0.0/1\n128.0.0.0/1").starts_with("the trusted set contains"));
     }
 }

@@ -531,6 +531,68 @@ mod tests {
     }
 
     #[test]
+    fn endings_say_whether_a_client_is_missing_and_whether_a_header_was_believed() {
+        use Ending::*;
+        for ending in [ClientFound, HeaderAbsent, AllTrusted, HopLimit] {
+            assert_eq!((ending.is_incomplete(), ending.is_from_trusted_peer()), (false, true), "{ending}");
+        }
+        for ending in [PeerUntrusted, PeerUnknown] {
+            assert_eq!((ending.is_incomplete(), ending.is_from_trusted_peer()), (false, false), "{ending}");
+        }
+        for ending in [Malformed, Opaque, Empty, TooFew, Unroutable, TooLong] {
+            assert_eq!((ending.is_incomplete(), ending.is_from_trusted_peer()), (true, true), "{ending}");
+        }
+    }
+
+    #[test]
+    fn endings_and_verdicts_have_stable_names() {
+        use Ending::*;
+        use Verdict as V;
+        let all = [
+            ClientFound,
+            PeerUntrusted,
+            PeerUnknown,
+            HeaderAbsent,
+            AllTrusted,
+            HopLimit,
+            Malformed,
+            Opaque,
+            Empty,
+            TooFew,
+            Unroutable,
+            TooLong,
+        ];
+        assert_eq!(
+            all.map(Ending::as_str).join(" "),
+            "client-found peer-untrusted peer-unknown header-absent all-trusted hop-limit malformed opaque empty \
+             too-few unroutable too-long"
+        );
+        let all = [
+            V::Trusted,
+            V::Counted,
+            V::Client,
+            V::Malformed,
+            V::Opaque,
+            V::Empty,
+            V::Unroutable,
+            V::TooLong,
+            V::Unknown,
+        ];
+        assert_eq!(
+            all.map(Verdict::as_str).join(" "),
+            "trusted counted client malformed opaque empty unroutable too-long unknown"
+        );
+    }
+
+    #[test]
+    fn a_walk_shows_how_far_it_has_come() {
+        let set = trust("10.0.0.0/8");
+        let mut walk = set.walk("10.0.0.2".parse().unwrap(), [&b"203.0.113.9"[..]]);
+        walk.next();
+        assert!(format!("{walk:?}").contains("last_verified: Peer(10.0.0.2), ending: None"), "{walk:?}");
+    }
+
+    #[test]
     fn t06_an_unknown_peer_is_never_trusted() {
         let any = TrustedProxies::dangerously_trust_every_peer();
         assert_walk(&any, "-", &["203.0.113.9"], ("unknown", "peer-unknown", "unknown"));
@@ -547,6 +609,7 @@ mod tests {
             "::",
             "169.254.169.254",
             "255.255.255.255",
+            "240.0.0.0",
             "224.0.0.1",
             "ff02::1",
             "fe80::1",
@@ -560,6 +623,14 @@ mod tests {
             &["127.0.0.9"],
             ("127.0.0.9", "all-trusted", "127.0.0.9"),
         );
+    }
+
+    #[test]
+    fn a_remote_client_may_have_any_other_address() {
+        for ip in ["223.255.255.255", "100.64.0.1", "192.168.0.1", "169.253.0.1", "fc00::1", "fec0::1", "::2"]
+        {
+            assert_walk(&trust("10.0.0.0/8"), "10.0.0.2", &[ip], (ip, "client-found", "10.0.0.2"));
+        }
     }
 
     #[test]
@@ -585,6 +656,10 @@ mod tests {
         assert_client(", ,203.0.113.9", "203.0.113.9");
         assert_walk(&set, "10.0.0.2", &["203.0.113.9,"], ("unknown", "empty", "10.0.0.2"));
         assert_walk(&set, "10.0.0.2", &["203.0.113.9", ""], ("unknown", "empty", "10.0.0.2"));
+        // Nothing left of a hop that wrote is not the absence of the header.
+        for left in [", 10.0.0.7", ",,10.0.0.7"] {
+            assert_walk(&set, "10.0.0.2", &[left], ("unknown", "empty", "10.0.0.7"));
+        }
         for blank in ["", " ", ",", " ,\t, "] {
             assert_walk(&set, "10.0.0.2", &[blank], ("10.0.0.2", "header-absent", "10.0.0.2"));
         }
@@ -612,6 +687,8 @@ mod tests {
     #[test]
     fn an_endless_entry_is_too_long() {
         let set = trust("10.0.0.0/8");
+        assert_walk(&set, "10.0.0.2", &[&"x".repeat(64)], ("unknown", "malformed", "10.0.0.2"));
+        assert_walk(&set, "10.0.0.2", &[&"x".repeat(65)], ("unknown", "too-long", "10.0.0.2"));
         let endless = "x".repeat(8192);
         assert_walk(&set, "10.0.0.2", &[&endless], ("unknown", "too-long", "10.0.0.2"));
         assert_client(&alloc::format!("{endless},203.0.113.9"), "203.0.113.9");
