@@ -855,12 +855,20 @@ mod tests {
             ("preset = \"clodflare\"", "preset: \"clodflare\" is not a preset"),
             ("preset = \"cloudflare\"", "preset: the preset \"cloudflare\": who may send"),
             ("preset = \"nginx\"\nfamily = \"forwarded\"", "family: the preset says"),
-            ("preset = \"azure-front-door\"\ntrust = \"192.0.2.0/24\"", "preset: it asks for the id"),
+            (
+                "preset = \"azure-front-door\"\ntrust = \"192.0.2.0/24\"",
+                "preset: nothing is believed without a proof in",
+            ),
             ("trust = \"unix\"\n[[hops]]\nname = \"a\"", "trust: the hops say"),
             ("[[hops]]\nname = \"a\"", "hops: hop 1 of the topology, \"a\": nobody"),
             (
                 "fields = [\"for\"]\n[[hops]]\nname = \"a\"\nwho = \"unix\"",
                 "fields: fields beside a topology",
+            ),
+            (
+                "preset = \"azure-front-door\"\ntrust = \"192.0.2.1\"\n[secret]\nheader = \"X-Azure-FDID\"\ngate = \"or\"\n\
+                 values = [\"a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1\"]",
+                "secret.gate: the preset asks",
             ),
             (
                 "accept = [\"wide-turst\"]",

@@ -124,6 +124,7 @@ impl Config {
         let policy = self.policy(directory)?;
         let proof =
             self.secret.as_ref().map(|secret| self.proof(secret)).transpose().map_err(at("secret"))?;
+        let policy = self.gated(policy, proof.as_ref())?;
         let shadow =
             self.shadow.as_deref().map(|shadow| self.shadow(shadow)).transpose().map_err(at("shadow"))?;
         for (index, header) in self.remove.iter().flatten().enumerate() {
@@ -137,18 +138,10 @@ impl Config {
                 WriteKey::Forwarded => Canonical::Forwarded,
                 WriteKey::XRealIp => Canonical::XRealIp,
             }),
-            proofs: self.secret.iter().map(|secret| secret.gate.into()).zip(proof).collect(),
+            proofs: proof.map(|proof| (policy.gate(), proof)).into_iter().collect(),
             shadow: shadow.clone(),
             accepted: self.accepted()?,
         };
-        if policy.gate() != Gate::Address && options.proofs.is_empty() {
-            return refuse(
-                "preset",
-                "it asks for the id of a Front Door; state it as secret = { header = \"X-Azure-FDID\", \
-                 values = [\"…\"] }",
-            );
-        }
-
         let mut fixes = Vec::new();
         if self.keep_original == Some(true) {
             fixes.push(AnyFix::Keep(KeepOriginal));
@@ -165,7 +158,7 @@ impl Config {
                 FixKey::CustomProxyFix(headers) => {
                     let builder = CustomProxyFix::builder(self.nearest(directory)?);
                     let builder = self.with(builder, &mut options, |policy| {
-                        let policy = self.conditions(policy);
+                        let policy = underscores(policy, self.underscore_hosts);
                         headers.iter().fold(policy, |policy, (field, header)| single(policy, *field, header))
                     });
                     AnyFix::Custom(builder.build().map_err(place("custom-proxy-fix"))?)
@@ -218,6 +211,25 @@ impl Config {
         })
     }
 
+    /// The policy with the gate of its proof, which has to be the one that it demands.
+    fn gated(&self, policy: Policy, proof: Option<&Proof>) -> Result<Policy, Error> {
+        let gate: Option<Gate> = self.secret.as_ref().map(|secret| secret.gate.into());
+        if let Some(header) =
+            policy.demanded_headers().find(|it| !proof.is_some_and(|proof| proof.asks_for(it)))
+        {
+            let key = if self.preset.is_some() { "preset" } else { "hops" };
+            let reason = format!(
+                "nothing is believed without a proof in {header:?}; state it as \
+                 secret = {{ header = {header:?}, values = [\"…\"] }}"
+            );
+            return refuse(key, &reason);
+        }
+        if policy.gate() == Gate::AddressAndProof && gate == Some(Gate::AddressOrProof) {
+            return refuse("secret.gate", "the preset asks for the proof besides the address: \"and\"");
+        }
+        Ok(policy.with_gate(gate.unwrap_or_default()))
+    }
+
     /// The findings about the policy that are meant; those about the host where the guard has a list.
     fn accepted(&self) -> Result<Vec<Code>, Error> {
         let mut accepted = Vec::new();
@@ -252,14 +264,6 @@ impl Config {
         let builder = builder.with(options.clone(), self.remove.clone().unwrap_or_default(), policy);
         options.shadow = None;
         builder
-    }
-
-    /// What holds for every policy of the stack.
-    fn conditions(&self, mut builder: PolicyBuilder) -> PolicyBuilder {
-        if let Some(secret) = &self.secret {
-            builder = builder.gate(secret.gate.into());
-        }
-        if self.underscore_hosts == Some(true) { builder.underscore_hosts() } else { builder }
     }
 
     /// The policy that is built, with the key that is at fault where it does not build.
@@ -334,7 +338,7 @@ impl Config {
         for (field, header) in self.headers.iter().flatten() {
             builder = single(builder, *field, header);
         }
-        Ok(self.conditions(builder))
+        Ok(underscores(builder, self.underscore_hosts))
     }
 
     fn trusted(&self, directory: &Path) -> Result<TrustedProxies, Error> {
@@ -407,9 +411,9 @@ impl Config {
             );
         }
         // It is shown the same proof.
-        let gate = self.secret.as_ref().map_or(Gate::Address, |secret| secret.gate.into());
-        shadow.policy(self.directory())?;
-        Ok(Shadow::new(shadow.policy_builder(self.directory())?.gate(gate).build()?))
+        let policy = shadow.policy(self.directory())?;
+        let gate = self.secret.as_ref().map_or(policy.gate(), |secret| secret.gate.into());
+        Ok(Shadow::new(policy.with_gate(gate)))
     }
 
     fn guarded(&self) -> Result<Guard, Error> {
@@ -457,6 +461,10 @@ impl From<GateKey> for Gate {
             GateKey::Or => Self::AddressOrProof,
         }
     }
+}
+
+fn underscores(builder: PolicyBuilder, stated: Option<bool>) -> PolicyBuilder {
+    if stated == Some(true) { builder.underscore_hosts() } else { builder }
 }
 
 fn single(builder: PolicyBuilder, field: Field, header: &HeaderKey) -> PolicyBuilder {
