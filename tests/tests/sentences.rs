@@ -224,7 +224,7 @@ fn which_header() -> Vec<Row> {
             ]),
             "127.0.0.1",
             chain!("198.51.100.7"),
-            "198.51.100.7 (hop \"cdn\") is trusted and sent X-Forwarded-For, and not CF-Connecting-IP, which the policy reads; let it set CF-Connecting-IP, or read X-Forwarded-For if the proxy itself writes that",
+            "the client is unknown: CF-Connecting-IP is missing, in which 198.51.100.7 (hop \"cdn\") names who is connected to it; let it set the header, and the hops before it pass it on",
         ),
         row(
             "the header of one value is added to, not replaced",

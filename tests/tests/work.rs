@@ -133,7 +133,8 @@ fn most_allocated(origin: &Origin) -> (u64, u64) {
     // The text of an error grows to 1024 bytes at the most.
     let malformed = |field: &Field| origin.outcome(*field) == Outcome::Refused(Refusal::Malformed);
     // A host is read again with underscores, for the sentence.
-    let refused = Field::ALL.into_iter().filter(malformed).count() as u64 + u64::from(malformed(&Field::Host));
+    let refused =
+        Field::ALL.into_iter().filter(malformed).count() as u64 + u64::from(malformed(&Field::Host));
     let count = u64::from(steps) + 2 * kept.iter().flatten().count() as u64 + 8 * refused;
     let bytes = (u64::from(steps) << 11) + kept.iter().flatten().sum::<usize>() as u64 + (refused << 11);
     (count, bytes)
@@ -170,7 +171,11 @@ fn l9_lines_on_the_left_are_not_taken() {
         assert!(taken(&x_forwarded, CHAIN, (junk, 10_000), chain) <= none + 1);
         let elements: &[&[u8]] = &[b"for=203.0.113.9;proto=https, for=10.0.0.7", b"for=10.0.0.8"];
         let none = taken(&forwarded, FORWARDED, (junk, 0), elements);
-        assert!(taken(&forwarded, FORWARDED, (junk, 10_000), elements) <= none + 1, "{}", junk.escape_ascii());
+        assert!(
+            taken(&forwarded, FORWARDED, (junk, 10_000), elements) <= none + 1,
+            "{}",
+            junk.escape_ascii()
+        );
         for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
             let taken =
                 |before| taken(&x_forwarded, field.x_forwarded_name(), (junk, before), &[b"a.example"]);

@@ -437,6 +437,12 @@ impl Sentence<'_> {
         let entries = self.origin.place(Field::For).map_or(0, |place| place.position);
         let (chain, stated) = (self.chain(), Counted(entries, ["entry", "entries"]));
         match self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hop(self.origin.trusted_hops())) {
+            Some(_) if entries == 0 => write!(
+                f,
+                "{chain} is missing, in which {} names who is connected to it; let it set the header, and \
+                 the hops before it pass it on",
+                self.hop()
+            ),
             Some(hop) => write!(
                 f,
                 "{chain} has {stated}, and {} adds {}; check how many it adds, or how it was gone around",
