@@ -60,5 +60,5 @@ pub struct CrateReadmes;
 
 /// The programs of the guides.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/coming-from.md")]
+#[doc = include_str!("../../crates/proxyfix/docs/coming-from.md")]
 pub struct Guides;

@@ -1,5 +1,5 @@
 //! The misconfigurations that operators have, and the sentence that each of them is answered with. The
-//! guide `docs/troubleshooting.md` has the same rows.
+//! guide `crates/proxyfix/docs/troubleshooting.md` has the same rows.
 
 use http::request::Parts;
 use http::{Request, Version};
@@ -591,7 +591,7 @@ fn sentences_are_short_and_repeat_no_bytes_of_a_client() {
 
 #[test]
 fn the_guide_has_the_same_rows() {
-    let guide = include_str!("../../docs/troubleshooting.md");
+    let guide = include_str!("../../crates/proxyfix/docs/troubleshooting.md");
     for row in rows() {
         let begin = format!("| {} | `{}` | ", row.symptom, row.sentence);
         let found = guide.lines().filter(|line| line.starts_with(&begin) && line.len() > begin.len() + 2);

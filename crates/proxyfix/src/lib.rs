@@ -74,6 +74,9 @@
 //! | read or write `Forwarded` yourself | [`Forwarded`], the module [`forwarded`] | the crate `proxyfix-policy` |
 //! | know who is trusted, how the chain is read, what a host is | [`TrustedProxies`], [`Walk`], [`Host`] | the crate `proxyfix-policy` |
 //!
+//! Two pages go with it: `coming_from`, the settings of nginx, werkzeug, Express, Rails and others beside
+//! ours, and `troubleshooting`, what is often wrong, what is said of it, and the cure.
+//!
 //! Rewriting has to happen before routing: wrap the whole router, not its routes.
 //!
 //! # Unit-testing a stack
