@@ -503,7 +503,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let one_each = |hop: &Hop| hop.family == Family::XForwarded && hop.entries == 1;
         if self.policy.plan.listed {
             let all = self.verified();
-            return voices == all.len() && all.iter().all(one_each) && several == self.chain_length();
+            let all_speak = voices == all.len() && all.iter().all(one_each);
+            return self.chosen().is_some() && all_speak && several == self.chain_length();
         }
         [self.unlimited_depth(), self.chain_length()].contains(&several)
     }

@@ -410,6 +410,8 @@ mod tests {
             decide(two(), "127.0.0.1", &headers).scheme().as_str()
         };
         assert_eq!(proto("6.6.6.6, 203.0.113.9, 10.0.1.7", "http, https, http"), "https");
+        // Blank entries are no chain that anything could stand beside.
+        assert_eq!(proto(",", "https, https"), "http");
     }
 
     #[test]
