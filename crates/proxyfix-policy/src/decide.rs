@@ -441,12 +441,10 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     fn within_trust(&self, count: u8) -> bool {
         let policy = self.policy;
         let reached = usize::from(count);
-        let is_list = |hop: &Hop| hop.family.is_list();
         policy.trusted().trusts_every_peer()
             || reached <= self.found.trusted_hops
             // The chain's own hop limit may have ended the walk short of this count.
             || (matches!(policy.plan.sources[Field::For as usize], Source::Family(_))
-                && policy.plan.hops.iter().all(is_list)
                 && self.walk_up_to(Some(count)).trusted_hops >= reached)
     }
 
@@ -1028,5 +1026,58 @@ mod tests {
             |builder: PolicyBuilder| builder.family(Family::Forwarded).single(Field::For, "x-real-ip");
         let origin = decide(other, &headers);
         assert_eq!(origin.outcome(Field::Proto), Outcome::Refused(Refusal::WalkEnded));
+    }
+
+    #[test]
+    fn what_no_header_says_is_as_received() {
+        let policy = Policy::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap()).fields(Field::ALL);
+        let received =
+            || Received { scheme: Scheme::Https, prefix: "/gw".parse().unwrap(), ..Received::default() };
+        let headers: [(&str, &[u8]); 1] = [("x-forwarded-port", b"8443")];
+        for peer in ["10.0.0.2", "203.0.113.9"] {
+            let policy = policy.clone().build().unwrap();
+            let origin = policy.decide(peer.parse().unwrap(), received(), &headers[..]);
+            assert_eq!(url(&origin), "https://-/gw");
+        }
+        // A port needs a host.
+        let origin = policy.build().unwrap().decide("10.0.0.2".parse().unwrap(), received(), &headers[..]);
+        assert_eq!(origin.outcome(Field::Port), Outcome::Refused(Refusal::WithoutHost));
+    }
+
+    #[test]
+    fn t127_a_host_that_nobody_stated_leaves_the_port() {
+        let any = TrustedProxies::dangerously_trust_every_peer();
+        for (count, host, refusal) in
+            [(1, "good.example,", Refusal::Empty), (2, "good.example", Refusal::TooFew)]
+        {
+            let policy = Policy::builder(any.clone()).field(Field::Port).count(Field::Host, count);
+            let headers: [(&str, &[u8]); 3] = [
+                ("x-forwarded-for", b"203.0.113.9"),
+                ("x-forwarded-host", host.as_bytes()),
+                ("x-forwarded-port", b"8443"),
+            ];
+            let received =
+                Received { host: Some(("in.example".parse().unwrap(), None)), ..Received::default() };
+            let origin = policy.build().unwrap().decide("10.0.0.2".parse().unwrap(), received, &headers[..]);
+            assert_eq!(origin.outcome(Field::Host), Outcome::Refused(refusal));
+            assert_eq!(url(&origin), "http://in.example:8443");
+        }
+    }
+
+    #[test]
+    fn t09_a_header_that_is_no_chain_bears_no_count_out() {
+        let trusted = "10.0.0.0/8".parse::<TrustedProxies>().unwrap().hops(1).unwrap();
+        let policy = Policy::builder(trusted).single(Field::For, "x-real-ip").count(Field::Proto, 2);
+        let headers: [(&str, &[u8]); 2] = [("x-real-ip", b"10.0.0.9"), ("x-forwarded-proto", b"https, http")];
+        let origin =
+            policy.build().unwrap().decide("10.0.0.2".parse().unwrap(), Received::default(), &headers[..]);
+        assert_eq!(origin.outcome(Field::Proto), Outcome::Refused(Refusal::BeyondTrust));
+    }
+
+    #[test]
+    fn a_header_with_a_port_behind_the_last_colon_names_the_client() {
+        let viewer = |builder: PolicyBuilder| builder.family(Family::SingleWithPort("X-Viewer".into()));
+        let origin = decide(viewer, &[("X-Viewer", "2001:db8::7:46532")]);
+        assert_eq!((origin.client(), origin.client_port()), ("2001:db8::7".parse().ok(), Some(46532)));
     }
 }

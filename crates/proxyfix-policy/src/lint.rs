@@ -598,6 +598,7 @@ mod tests {
             ],
         );
         assert_set("10.0.0.0/9, 10.128.0.0/9", "wide-trust", &["private network 10.0.0.0/8 is"]);
+        assert_set("fd00::/8", "wide-trust", &["the whole private network fd00::/8"]);
         assert_set("10.0.0.0/15, loopback", "wide-trust", &["10.0.0.0/15 is trusted, wider than /16"]);
         assert_set("2001:db8::/32, 11.0.0.0/8", "wide-trust", &["11.0.0.0/8 and 2001:db8::/32 are"]);
         assert_set(
@@ -617,6 +618,8 @@ mod tests {
         for text in ["link-local", "fe80::1, 169.254.0.0/16", "fe80::/64, 169.254.7.0/24"] {
             assert_set(text, "link-local-trust", &["on any link of this machine", "that are routed"]);
         }
+        let twice = lint(&Policy::new(set("fe80::/64, fe80::/64")));
+        assert!(twice[0].starts_with("link-local-trust: fe80::/64 is link-local"), "{twice:#?}");
     }
 
     #[test]

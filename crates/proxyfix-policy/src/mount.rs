@@ -252,6 +252,7 @@ mod tests {
         assert_split("/foo/bar", None, "", Some(("", "/foo/bar")));
         assert_split("", Some("/foo"), "", Some(("", "/foo")));
         assert_split("/foo", Some("/"), "", Some(("", "/foo/")));
+        assert_split("/foo/", Some("/bar"), "", Some(("", "/foo/bar")));
         assert_split("/app/foo", None, "/app", Some(("/app", "/foo")));
         assert_split("/app", None, "/app", Some(("/app", "/")));
         assert_split("/app/", Some("/"), "/app", Some(("/app", "/")));
@@ -313,6 +314,8 @@ mod tests {
         after.set_forwarded(prefix);
         assert_eq!((before.join(&path).as_str(), path.as_str()), ("/app/users/7", "/users/7"));
         assert_eq!((&after, after.script_name()), (&before, before.script_name()));
+        let (again, _) = before.split_at(&path, &Prefix::root()).unwrap();
+        assert_eq!(again, before);
         // Equal is what the application sees, not how it came about.
         let (root, _) = Mount::from_script_name(b"/x").unwrap().split_at("/", &Prefix::root()).unwrap();
         assert_eq!(root, Mount::root());

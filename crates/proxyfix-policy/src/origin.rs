@@ -573,7 +573,13 @@ mod tests {
         let chain = |value: &'static [u8]| origin("10.0.0.2", &[("x-forwarded-for", value)]);
         let silent = origin("10.0.0.2", &[]);
         let untrusted = origin("198.51.100.7", &[]);
-        let (read, other) = (chain(b"203.0.113.9"), chain(b"junk"));
+        let read = Origin {
+            generation: 5,
+            declared_hops: Some(7),
+            unproven: true,
+            ..chain(b"203.0.113.9, 10.0.0.7")
+        };
+        let other = chain(b"junk");
         for (earlier, later, kept) in [
             (&read, &other, &read),
             (&other, &read, &other),
@@ -586,6 +592,9 @@ mod tests {
             let merged = later.clone().after(earlier);
             let who = |it: &Origin| (it.client, it.ending, it.outcome(Field::For), it.place(Field::For));
             assert_eq!(who(&merged), who(kept), "{earlier}, then {later}");
+            let why = |it: &Origin| (it.last_verified, it.trusted_hops, it.declared_hops, it.unproven);
+            assert_eq!((why(&merged), merged.generation()), (why(kept), kept.generation()));
+            assert!(merged.steps().eq(kept.steps()));
             assert_eq!(merged.peer(), earlier.peer());
         }
     }

@@ -630,6 +630,12 @@ mod tests {
     }
 
     #[test]
+    fn t06_a_proof_does_not_admit_a_peer_that_nobody_knows() {
+        let policy = Policy::builder(TrustedProxies::none()).gate(Gate::AddressOrProof).build().unwrap();
+        assert!(policy.admits(&Peer::local(), true) && !policy.admits(&Peer::unknown(), true));
+    }
+
+    #[test]
     fn each_field_has_its_header() {
         let headers = |builder: PolicyBuilder| {
             let policy = builder.single(Field::Prefix, "X-Script-Name").build().unwrap();
@@ -639,6 +645,11 @@ mod tests {
         assert_eq!(
             headers(builder()),
             ["x-forwarded-for", "x-forwarded-proto", "-", "x-forwarded-port", "x-script-name"]
+        );
+        let viewer = Family::SingleWithPort("CloudFront-Viewer-Address".into());
+        assert_eq!(
+            headers(builder().family(viewer).https_when("Front-End-Https", "on")),
+            ["cloudfront-viewer-address", "front-end-https", "-", "-", "x-script-name"]
         );
         // `Forwarded` has no place for a port.
         assert_eq!(

@@ -585,4 +585,36 @@ mod tests {
         let origin = decide([nginx, edge, far], "127.0.0.1", &headers);
         assert_decided(&origin, "-", "too-few", 3);
     }
+
+    #[test]
+    fn elements_of_a_hop_that_adds_several_are_counted() {
+        let near = Hop::new("near", who("loopback")).family(Family::Forwarded).entries(2);
+        let decided = |line| decide([near.clone()], "127.0.0.1", &[("forwarded", line)]);
+        let origin = decided("for=203.0.113.9;proto=https, for=10.9.9.9;proto=http");
+        assert_decided(&origin, "203.0.113.9", "client-found", 1);
+        assert_eq!(origin.scheme().as_str(), "https");
+        // One that names nobody holds no place.
+        assert_decided(&decided("for=203.0.113.9, proto=https"), "-", "empty", 1);
+    }
+
+    #[test]
+    fn a_header_goes_on_behind_all_entries_of_nearer_hops() {
+        let near = Hop::new("near", who("loopback")).entries(2);
+        let edge = Hop::new("edge", who("198.51.100.0/24")).family(Family::Forwarded);
+        let headers = [
+            ("x-forwarded-for", "6.6.6.6, 203.0.113.9, 198.51.100.7, 10.9.9.9"),
+            ("forwarded", "for=10.0.1.7"),
+        ];
+        let origin = decide([near, edge, two()[1].clone()], "127.0.0.1", &headers);
+        assert_decided(&origin, "203.0.113.9", "client-found", 3);
+    }
+
+    #[test]
+    fn a_further_hop_that_may_not_say_for_is_not_read() {
+        let [nginx, balancer] = two();
+        let headers = [("x-forwarded-for", "127.0.0.1, 10.0.1.7")];
+        let origin = decide([nginx, balancer.fields([Field::Proto])], "127.0.0.1", &headers);
+        assert_decided(&origin, "-", "too-few", 2);
+        assert!(!origin.is_complete());
+    }
 }

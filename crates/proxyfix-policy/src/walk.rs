@@ -681,6 +681,9 @@ mod tests {
     fn what_is_counted_over_is_not_judged() {
         let any = TrustedProxies::dangerously_trust_every_peer().hops(2).unwrap();
         assert_walk(&any, "10.0.0.2", &["198.51.100.7, unix:"], ("198.51.100.7", "hop-limit", "10.0.0.2"));
+        assert_walk(&any, "10.0.0.2", &["198.51.100.7, junk"], ("198.51.100.7", "hop-limit", "10.0.0.2"));
+        let one = TrustedProxies::dangerously_trust_every_peer();
+        assert_walk(&one, "unix", &["198.51.100.7, 203.0.113.9"], ("203.0.113.9", "hop-limit", "unix"));
         assert_walk(&any, "10.0.0.2", &["junk, 198.51.100.7"], ("unknown", "malformed", "10.0.0.2"));
     }
 
