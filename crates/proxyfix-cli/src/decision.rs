@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Uri};
 use proxyfix::{Mount, Origin, Peer, Step};
@@ -128,7 +127,7 @@ impl From<Step> for StepOut {
 }
 
 /// Pairs of name and value; octets as ISO-8859-1. In the order of the received names, each of which
-/// stands once in `order`; a new `host` comes last, and nothing else can be new.
+/// stands once in `order`; what is new comes last: a `host`, or a header that was written anew.
 struct HeadersOut<'a> {
     headers: &'a HeaderMap,
     order: &'a [HeaderName],
@@ -136,7 +135,7 @@ struct HeadersOut<'a> {
 
 impl Serialize for HeadersOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let new = (!self.order.contains(&HOST)).then_some(&HOST);
+        let new = self.headers.keys().filter(|name| !self.order.contains(name));
         serializer.collect_seq(self.order.iter().chain(new).flat_map(|name| {
             self.headers.get_all(name).into_iter().map(move |value| (name.as_str(), latin1(value.as_bytes())))
         }))

@@ -6,7 +6,7 @@ use proxyfix::{Mount, Peer};
 
 use crate::decision::Decision;
 use crate::stack::PolicyArgs;
-use crate::text::describe;
+use crate::text::{Reader, describe};
 
 /// Flags of `explain`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         let text = serde_json::to_string_pretty(&decision).map_err(|error| error.to_string())?;
         anstream::println!("{text}");
     } else {
-        anstream::print!("{}", describe(&before, &parts, &origin, status));
+        anstream::print!("{}", describe(&before, &parts, &origin, status, Reader::Author));
     }
     Ok(())
 }

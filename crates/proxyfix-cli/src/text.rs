@@ -3,10 +3,25 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use http::HeaderName;
 use http::request::Parts;
-use proxyfix::{Field, Mount, Origin, Outcome, Verdict};
+use proxyfix::{Field, Mount, Origin, Outcome, PROTECTED_HEADERS, Verdict};
+
+/// Who reads a description.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Whoever stated the request.
+    Author,
+    /// Whoever sent it, through proxies that added to it.
+    Anyone,
+}
 
 /// The whole story of one request, for people.
-pub(crate) fn describe(before: &Parts, after: &Parts, origin: &Origin, status: Option<u16>) -> String {
+pub(crate) fn describe(
+    before: &Parts,
+    after: &Parts,
+    origin: &Origin,
+    status: Option<u16>,
+    reader: Reader,
+) -> String {
     let mut lines = vec![heading("The walk, from the peer leftward")];
     for (index, step) in origin.steps().enumerate() {
         let hop = if step.hop.is_unknown() { "?".to_owned() } else { step.hop.to_string() };
@@ -27,7 +42,7 @@ pub(crate) fn describe(before: &Parts, after: &Parts, origin: &Origin, status: O
         lines.push(format!("The policy answers {status}; the application is not called."));
     } else {
         lines.push(heading("The request, before and after"));
-        lines.push(table(&before_and_after(before, after)));
+        lines.push(table(&before_and_after(before, after, reader)));
     }
     lines.join("\n") + "\n"
 }
@@ -66,7 +81,7 @@ fn plain(text: &str) -> String {
     text.as_bytes().escape_ascii().to_string()
 }
 
-fn before_and_after(before: &Parts, after: &Parts) -> Vec<[String; 3]> {
+fn before_and_after(before: &Parts, after: &Parts, reader: Reader) -> Vec<[String; 3]> {
     let target = |parts: &Parts| format!("{} {}", parts.method, plain(&parts.uri.to_string()));
     let mount = |parts: &Parts| parts.extensions.get::<Mount>().map_or("", Mount::script_name).to_owned();
     let mut rows = vec![["target".to_owned(), target(before), target(after)]];
@@ -80,7 +95,11 @@ fn before_and_after(before: &Parts, after: &Parts) -> Vec<[String; 3]> {
     };
     let new = after.headers.keys().filter(|name| !before.headers.contains_key(*name));
     for name in before.headers.keys().chain(new) {
-        rows.push([name.to_string(), value(before, name), value(after, name)]);
+        // What a proxy adds for the service alone may be a secret.
+        let own = !PROTECTED_HEADERS.contains(&name.as_str()) && !after.headers.contains_key(name);
+        let sent =
+            if own && reader == Reader::Anyone { "(not shown)".to_owned() } else { value(before, name) };
+        rows.push([name.to_string(), sent, value(after, name)]);
     }
     rows
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::decision::Decision;
 use crate::stack::{PolicyArgs, Stack};
-use crate::text::describe;
+use crate::text::{Reader, describe};
 
 /// Flags of `whoami`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +73,7 @@ fn answer(stack: &Stack, peer: proxyfix::Peer, request: Request) -> Response {
         decision.reason = Some(origin.to_string());
         ("application/json", serde_json::to_string_pretty(&decision).unwrap_or_default() + "\n")
     } else {
-        let text = describe(&received, &parts, &origin, status);
+        let text = describe(&received, &parts, &origin, status, Reader::Anyone);
         ("text/plain; charset=utf-8", anstream::adapter::strip_str(&text).to_string())
     };
     let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();

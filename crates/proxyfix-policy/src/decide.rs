@@ -882,6 +882,16 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_a_header_of_one_line_is_the_last() {
+        let origin = decide(
+            |builder| builder.family(Family::Single("x-real-ip".into())),
+            &[("X-Real-IP", "203.0.113.9")],
+        );
+        let place = origin.place(Field::For).unwrap();
+        assert_eq!((place.line, place.position), (1, 1));
+    }
+
+    #[test]
     fn long_walks_keep_all_their_steps() {
         let chain = format!("203.0.113.9{}", ", 10.0.0.7".repeat(31));
         let origin = decide(|builder| builder, &[("X-Forwarded-For", &chain)]);

@@ -76,8 +76,9 @@ where
         let line = if let Some(line) = self.line.take() {
             line
         } else {
+            let line = self.lines.next_back()?;
             self.line_number += 1;
-            self.lines.next_back()?
+            line
         };
         let line = trim_end(line);
         let (before, entry) = match self.quoting {

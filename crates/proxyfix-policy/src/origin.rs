@@ -366,12 +366,14 @@ impl Origin {
         self.prefix = prefix;
     }
 
-    /// How much a decision knows of the client: a chain that was read, a trusted peer that sent none,
-    /// a peer that is not trusted.
+    /// How much a decision knows of the client: a chain that was read, a trusted peer that sent none, one
+    /// that was not asked, a peer that is not trusted.
     fn weight(&self) -> u8 {
         match self.outcome(Field::For) {
-            Outcome::Believed | Outcome::Refused(_) => 2,
-            Outcome::NotRead | Outcome::Absent => u8::from(self.ending.is_from_trusted_peer()),
+            Outcome::Believed | Outcome::Refused(_) => 3,
+            _ if !self.ending.is_from_trusted_peer() => 0,
+            Outcome::Absent => 2,
+            Outcome::NotRead => 1,
         }
     }
 

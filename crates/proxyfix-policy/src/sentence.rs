@@ -83,6 +83,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.notes.plans[Field::For as usize].as_deref();
         Sentence { origin: self, plan }.write(f)?;
+        // A stranger does not say what to read.
+        let asked = self.is_complete() && self.ending().is_from_trusted_peer();
+        let unread = |field: Field| asked && self.notes.unread[field as usize];
         for field in Field::ALL {
             let plan = self.notes.plans[field as usize].as_deref();
             let name = Header::of(field, plan);
@@ -98,7 +101,7 @@ impl fmt::Display for Origin {
                 {
                     write!(f, "; the scheme stays http, because {name} is absent: let the proxy set it")?;
                 }
-                Outcome::NotRead if self.notes.unread[field as usize] && self.is_complete() => write!(
+                Outcome::NotRead if unread(field) => write!(
                     f,
                     "; {name} is there and not read: read {:?} if your proxy sets it",
                     field.as_str()

@@ -173,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_is_nothing_that_a_stranger_sent() {
+        let mut parts = head(&[]);
+        parts.extensions.insert("203.0.113.9".parse::<Peer>().unwrap());
+        let fix = fix(Canonical::XForwarded);
+        fix.fix(&mut parts);
+        let once = parts.extensions.get::<proxyfix_policy::Origin>().unwrap().to_string();
+        fix.fix(&mut parts);
+        assert_eq!(parts.extensions.get::<proxyfix_policy::Origin>().unwrap().to_string(), once);
+    }
+
+    #[test]
     fn later_fixes_of_a_stack_write_what_they_know_better() {
         let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
         let host = CustomProxyFix::host(trusted, "x-fhost").unwrap();

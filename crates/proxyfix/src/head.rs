@@ -140,8 +140,13 @@ impl Judge {
         }
 
         let newly = sanitize(&mut parts.headers, &self.own);
-        origin.note_sent(&self.policy, newly.names());
-        events::removed(&origin, &newly, &self.own);
+        if earlier.is_none() {
+            origin.note_sent(&self.policy, newly.names());
+        }
+        // What a fix wrote itself was not sent.
+        if removed.as_ref().is_none_or(|removed| removed.canonical.is_none()) {
+            events::removed(&origin, &newly, &self.own);
+        }
         let mut removed = match removed {
             Some(mut removed) => {
                 removed.extend(newly);
