@@ -30,7 +30,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With axum the whole is `proxyfix_axum::wrap(app.layer(stack.guard().clone()), stack)`.
+//! As a layer a stack is the fixes and the guard behind them. `proxyfix_axum::wrap` takes it as a fix alone; there
+//! the guard goes onto the router: `proxyfix_axum::wrap(app.layer(stack.guard().clone()), stack)`.
 //!
 //! # Every key
 //!
@@ -206,7 +207,7 @@ pub(crate) struct HeaderKey {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with header, and env, files or values")]
 pub(crate) struct Secret {
     pub(crate) header: String,
     #[serde(default)]
@@ -230,7 +231,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum GateKey {
     #[default]
@@ -546,8 +547,21 @@ impl Config {
 /// An error at a line and a key, as far as they are known; "." and "?" are no keys.
 fn located(message: &str, line: Option<String>, path: &str) -> Error {
     let path = path.trim_end_matches(['.', '?']);
+    let hidden = path.split(['.', '[']).any(|key| key == "secret").then(|| without_value(message));
+    let message = hidden.as_deref().unwrap_or(message);
     let places = line.into_iter().chain((!path.is_empty()).then(|| path.to_owned()));
     places.rev().fold(Error::refused(message), Error::within)
+}
+
+/// What is said of a key that may hold a secret, without what stands there.
+fn without_value(message: &str) -> String {
+    if ["unknown field", "missing field", "duplicate field"].iter().any(|known| message.starts_with(known)) {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("what stands there is not what is meant, expected {expected}"),
+        None => "what stands there cannot be read".to_owned(),
+    }
 }
 
 /// The variable that names a file.
@@ -909,6 +923,59 @@ mod tests {
     }
 
     #[test]
+    fn an_error_never_shows_what_may_be_a_secret() {
+        let front_door =
+            "preset = \"azure-front-door\"\ntrust = \"192.0.2.1\"\n[secret]\nheader = \"X-Azure-FDID\"\n";
+        for (text, said) in [
+            (
+                "secret = \"s3cr3t\"".to_owned(),
+                "line 1: secret: what stands there is not what is meant, expected a table",
+            ),
+            ("secret.values = \"s3cr3t\"".to_owned(), "line 1: secret.values: what stands"),
+            ("secret.values = [1233210]".to_owned(), "line 1: secret.values[0]: what stands"),
+            ("secret.env = \"s3cr3t, expected s3cr3t\"".to_owned(), "line 1: secret.env: what stands"),
+            ("secret.gate = \"s3cr3t\"".to_owned(), "line 1: secret.gate: what stands"),
+            ("shadow.secret.values = \"s3cr3t\"".to_owned(), "line 1: shadow.secret.values: what stands"),
+            (format!("{front_door}values = [\"s3cr3t\"]"), "secret: value 1 is not the id of a Front Door"),
+        ] {
+            let error = refused(&text);
+            assert!(error.starts_with(said), "{error}");
+            assert!(!error.contains("s3cr3t") && !error.contains("1233210"), "{error}");
+        }
+        let error = Config::from_json(r#"{"secret": {"values": "s3cr3t"}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("secret.values: ") && !error.contains("s3cr3t"), "{error}");
+    }
+
+    #[test]
+    fn as_a_layer_the_stack_refuses_what_its_guard_refuses() {
+        use std::convert::Infallible;
+        use std::task::{Context, Poll, Waker};
+
+        use http::{Response, StatusCode};
+        use http_body_util::Full;
+        use tower_layer::Layer as _;
+        use tower_service::Service as _;
+
+        let status = |config: &str, chain: &str| {
+            let stack = toml(&format!("trust = \"10.0.0.2\"\n{config}")).build().unwrap();
+            let mut service = stack.layer(tower::service_fn(|_: Request<()>| async {
+                Ok::<_, Infallible>(Response::new(Full::new(&b"hello"[..])))
+            }));
+            let parts = head("10.0.0.2", &[("x-forwarded-for", chain)]);
+            let mut future = Box::pin(service.call(Request::from_parts(parts, ())));
+            match Future::poll(future.as_mut(), &mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(response) => response.unwrap().status(),
+                Poll::Pending => panic!("it waits for nothing"),
+            }
+        };
+        let long = ",x".repeat(4500);
+        assert_eq!(status("on_incomplete = \"reject\"", "junk"), StatusCode::BAD_REQUEST);
+        assert_eq!(status("guard = { require_https = true }", "203.0.113.9"), StatusCode::BAD_REQUEST);
+        assert_eq!((status("", "junk"), status("", &long)), (StatusCode::OK, StatusCode::OK));
+        assert_eq!(status("fixes = [\"script-name-stripper\"]", "junk"), StatusCode::OK);
+    }
+
+    #[test]
     fn files_say_their_format() {
         let directory = directory(&[("a.yaml", ""), ("a.JSON", r#"{"trust": ["unix"], "hops": null}"#)]);
         let error = Config::from_file(directory.path().join("a.yaml")).unwrap_err().to_string();
@@ -1120,7 +1187,14 @@ mod tests {
         let front_door = "preset = \"azure-front-door\"\ntrust = \"192.0.2.1\"\n[secret]\nheader = \"X-Azure-FDID\"\n\
                           values = [\"a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1\"]";
         assert_eq!(found(front_door), ["host-unrestricted guard.allow_hosts"]);
-        assert_eq!(found("preset = \"cloudflare\"\ntrust = \"192.0.2.1\""), ["secret-not-asked-for preset"]);
+        let shared = "preset = \"cloudflare\"\ntrust = \"192.0.2.1\"";
+        assert_eq!(found(shared), ["secret-not-asked-for preset"]);
+        let instead = format!("{shared}\n[secret]\nheader = \"X-A\"\nvalues = [\"{SECRET}\"]\ngate = ");
+        assert_eq!(found(&format!("{instead}\"and\"")), ["inline-secret secret.values"]);
+        assert_eq!(
+            found(&format!("{instead}\"or\"")),
+            ["inline-secret secret.values", "secret-not-asked-for preset"]
+        );
         assert_eq!(
             found("trust = \"unix\"\nfields = [\"for\"]\nfixes = [\"script-name-stripper\"]"),
             ["policy-not-used fields"]

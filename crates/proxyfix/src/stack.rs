@@ -10,23 +10,28 @@ use proxyfix_policy::lint::{Code, Severity};
 use proxyfix_policy::{
     Error, Family, Field, Gate, Hop, IpNet, Policy, PolicyBuilder, Prefix, Topology, TrustedProxies,
 };
+use tower_layer::Layer;
 
 use crate::config::{
     Config, Files, FixKey, GateKey, GuardKeys, HeaderKey, HopKeys, Hops, OnIncomplete, Secret, Set, SetFile,
     WriteKey,
 };
-use crate::fix::fix_is_a_layer;
 use crate::head::{Judging, Options};
 use crate::presets::Demand;
 use crate::ranges::read_file;
 use crate::{
-    Canonical, CustomProxyFix, Fix, Guard, KeepOriginal, LighttpdCgiRootFix, Preset, Proof, ProxyFix, Ranges,
-    ScriptNameStripper, Sentinels, Shadow,
+    Canonical, CustomProxyFix, Fix, Fixed, Guard, Guarded, KeepOriginal, LighttpdCgiRootFix, Preset, Proof,
+    ProxyFix, Ranges, ScriptNameStripper, Sentinels, Shadow,
 };
 
 /// The fixes of a [`Config`], which apply one after the other, and the [`Guard`] that belongs behind them.
 ///
-/// It is a fix and a layer itself; clones share what is reloaded and what is counted.
+/// | as a | it is |
+/// | --- | --- |
+/// | [`Layer`] | the fixes, and the guard behind them |
+/// | [`Fix`], as for `proxyfix_axum::wrap` | the fixes alone; put `.layer(stack.guard().clone())` onto the router |
+///
+/// Clones share what is reloaded and what is counted.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct Stack {
@@ -97,7 +102,13 @@ impl Fix for Stack {
     }
 }
 
-fix_is_a_layer!(Stack);
+impl<S> Layer<S> for Stack {
+    type Service = Fixed<Self, Guarded<S>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Fixed::new(self.clone(), self.guard.layer(inner))
+    }
+}
 
 /// Puts a place before an error.
 fn at(place: impl Into<String>) -> impl FnOnce(Error) -> Error {
@@ -709,7 +720,8 @@ impl Config {
         let hops = hops.iter().enumerate().map(|(index, hop)| (format!("hops[{index}].preset"), &hop.preset));
         let shared = std::iter::once(("preset".to_owned(), &self.preset)).chain(hops).find(|(_, preset)| {
             let preset = preset.as_deref().and_then(Preset::from_name);
-            self.secret.is_none() && preset.is_some_and(|it| it.facts().demands.contains(&Demand::Secret))
+            let asked = self.secret.as_ref().is_some_and(|secret| secret.gate == GateKey::And);
+            !asked && preset.is_some_and(|it| it.facts().demands.contains(&Demand::Secret))
         });
         let fixes = self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]);
         let unused = [
@@ -733,7 +745,7 @@ impl Config {
             }),
             shared.map(|(place, _)| {
                 let message = "other customers of the provider connect from the same machines; let your account \
-                               add a secret to each request, and ask for it with the key secret";
+                               add a secret to each request, and ask for it with the key secret and the gate \"and\"";
                 ("secret-not-asked-for", place, message)
             }),
             unused.map(|(key, _)| {
