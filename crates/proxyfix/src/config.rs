@@ -96,7 +96,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -105,6 +104,8 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
+
+use crate::ranges::read_bounded;
 
 /// What the builders of this crate can say, as a file or the environment says it: see [this module](self).
 ///
@@ -475,8 +476,10 @@ impl Config {
                 Some("json") => Self::from_json,
                 _ => return Err(Error::refused("expected a file whose name ends in .toml or .json")),
             };
-            let text = fs::read_to_string(path)
+            let octets = read_bounded(path)
                 .map_err(|error| Error::refused(&format!("the file cannot be read: {error}")))?;
+            let text = String::from_utf8(octets)
+                .map_err(|_| Error::refused("the file cannot be read: it is not UTF-8"))?;
             parse(&text)
         };
         let config = read().map_err(|error: Error| error.within(path.display().to_string()))?;
@@ -725,6 +728,8 @@ fn read_variable(suffix: &str, text: &str, prefix: &str) -> Result<(&'static [&'
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use http::request::Parts;
     use http::{HeaderName, Request};
     use proxyfix_policy::{Origin, Peer};
@@ -984,6 +989,11 @@ mod tests {
             (
                 "[secret]\nheader = \"X-A\"\nfiles = [\"/nowhere\"]",
                 "secret: files[0]: /nowhere: the file cannot",
+            ),
+            ("trust_file = \"/\"", "trust_file: /: the file cannot be read: it is no regular file"),
+            (
+                "[secret]\nheader = \"X-A\"\nfiles = [\"/dev/null\"]",
+                "secret: files[0]: /dev/null: the file cannot be read: it is no regular file",
             ),
             ("trust_file = \"/nowhere\"", "trust_file: /nowhere: the file cannot be read"),
             ("[shadow]\ntrust = \"nobody\"", "shadow: trust: entry 1 of the trusted set, \"nobody\""),
@@ -1272,6 +1282,12 @@ mod tests {
         }
         assert!(trusts("10.0.0.1") && trusts("10.0.0.2") && trusts("10.0.0.4") && !trusts("10.0.0.3"));
 
+        // What becomes empty is a mistake, and what the other file says after it is taken again once it is not.
+        fs::write(directory.path().join("b"), "# none\n").unwrap();
+        fs::write(directory.path().join("a"), "10.0.0.5").unwrap();
+        std::thread::sleep(Duration::from_millis(2500));
+        assert!(trusts("10.0.0.4") && !trusts("10.0.0.5"));
+
         let base = "trust = \"unix\"\n";
         let reload = "reload = { interval = \"1s\" }\n";
         assert!(refused(&format!("{base}{reload}")).starts_with("reload: there is no file"));
@@ -1333,10 +1349,7 @@ mod tests {
             ["field-not-carried shadow.fields"]
         );
         assert_eq!(found("trust = \"unix\"\nfixes = []"), ["policy-not-used trust"]);
-        assert_eq!(
-            found("hops = 2\nany_peer = true\nfixes = []").last().unwrap(),
-            "policy-not-used any_peer"
-        );
+        assert_eq!(found("hops = 2\nany_peer = true\nfixes = []")[0], "policy-not-used any_peer");
         let missing = "[secret]\nheader = \"X-A\"\nenv = [\"NO_SUCH_VARIABLE\"]";
         assert_eq!(
             found(&format!("trust = \"10.0.0.0/8\"\n{missing}")),
