@@ -625,27 +625,44 @@ impl Config {
         *place = AnyFix::Reloadable(reloadable);
 
         let listed = union(("trust", self.trust.as_ref()), ("", None))?;
-        // And whether it ever named somebody.
-        let files: Arc<[(SetFile, AtomicBool)]> =
-            files.iter().map(|file| (file.clone(), AtomicBool::new(false))).collect();
-        let watches = files.iter().enumerate().map(|(changed, (file, _))| {
+        let files: Arc<[Watchable]> = files.iter().cloned().map(Watchable::new).collect();
+        let watches = files.iter().enumerate().map(|(changed, Watchable { file, .. })| {
             let (files, listed) = (Arc::clone(&files), listed.clone());
             reload.watch_file_with(&file.path, interval, move |octets| {
-                let sets = files.iter().enumerate().map(|(index, (file, named))| {
-                    let set = if index == changed { file.read(octets) } else { file.read_file() }?;
-                    if set.trusts_nobody() && named.load(Ordering::Relaxed) {
-                        let reason = "it trusts nobody any more; take it out of trust_file if that is meant";
-                        return refuse(file.path.display().to_string(), reason);
-                    }
-                    named.fetch_or(!set.trusts_nobody(), Ordering::Relaxed);
-                    Ok(set)
-                });
+                let sets = files.iter().enumerate();
+                let sets = sets.map(|(index, file)| file.read((index == changed).then_some(octets)));
                 let sets = std::iter::once(Ok(listed.clone())).chain(sets);
                 all_of(&sets.collect::<Result<Vec<_>, _>>()?)
             })
         });
         let watches = watches.collect::<Result<_, _>>().map_err(at("trust_file"))?;
         Ok(Some((reload, watches)))
+    }
+}
+
+/// A file that is watched.
+#[cfg(feature = "reload")]
+pub(crate) struct Watchable {
+    file: SetFile,
+    /// Whether it ever named somebody.
+    named: AtomicBool,
+}
+
+#[cfg(feature = "reload")]
+impl Watchable {
+    pub(crate) fn new(file: SetFile) -> Self {
+        Self { file, named: AtomicBool::new(false) }
+    }
+
+    /// The set that the file holds now, or in these octets; one that became empty is taken for a mistake.
+    pub(crate) fn read(&self, octets: Option<&[u8]>) -> Result<TrustedProxies, Error> {
+        let set = octets.map_or_else(|| self.file.read_file(), |octets| self.file.read(octets))?;
+        let somebody = !set.trusts_nobody();
+        if self.named.fetch_or(somebody, Ordering::Relaxed) && !somebody {
+            let reason = "it trusts nobody any more; take it out of trust_file if that is meant";
+            return refuse(self.file.path.display().to_string(), reason);
+        }
+        Ok(set)
     }
 }
 
@@ -793,9 +810,10 @@ impl Config {
         let unused = unused.filter(|_| !fixes.iter().any(|fix| matches!(fix, FixKey::ProxyFix)));
         let unused = unused.into_iter().find(|(_, stated)| *stated);
         let shadow = self.shadow.as_ref().is_some_and(|shadow| shadow.names_more_than_is_carried());
-        let not_carried = match self.names_more_than_is_carried() {
-            true => Some("fields"),
-            false => shadow.then_some("shadow.fields"),
+        let not_carried = if self.names_more_than_is_carried() {
+            Some("fields")
+        } else {
+            shadow.then_some("shadow.fields")
         };
         [
             not_carried.map(|place| {
