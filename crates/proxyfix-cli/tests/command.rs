@@ -371,6 +371,7 @@ fn lint_fails_otherwise_where_it_cannot_read() {
         (&["lint", &path], "--format toml"),
         (&["lint"], "FILE"),
         (&["lint", "--allow", "nope", "-"], "no finding has this code"),
+        (&["lint", "--allow", "does-not-build", "-"], "no finding has this code"),
     ] {
         let (_, error, code) = run(args, &[], "");
         assert!(code == 2 && error.contains(reason), "{args:?}: {error}");

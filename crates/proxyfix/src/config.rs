@@ -30,7 +30,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With axum the whole is `proxyfix_axum::wrap(app.layer(stack.guard().clone()), stack)`.
+//! As a layer a stack is the fixes and the guard behind them. `proxyfix_axum::wrap` takes it as a fix alone; there
+//! the guard goes onto the router: `proxyfix_axum::wrap(app.layer(stack.guard().clone()), stack)`.
 //!
 //! # Every key
 //!
@@ -56,7 +57,7 @@
 //!   are refused, because the hops say it. A `custom-proxy-fix` believes the first of them.
 //! - With `any_peer` the keys `trust` and `trust_file` are not read.
 //! - `remove`, `write`, `absolute_uri`, `underscore_hosts` and `secret` hold for every fix of the stack that reads
-//!   headers, `shadow` for the first of them.
+//!   headers, `shadow` for its first `proxy-fix`, or where it has none, the first of them.
 //!
 //! # From the environment
 //!
@@ -95,7 +96,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use proxyfix_policy::{Error, Family, Field};
@@ -103,6 +104,8 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
+
+use crate::ranges::read_bounded;
 
 /// What the builders of this crate can say, as a file or the environment says it: see [this module](self).
 ///
@@ -117,7 +120,9 @@ pub struct Config {
     pub(crate) preset: Option<String>,
     pub(crate) family: Option<FamilyKey>,
     pub(crate) fields: Option<Vec<Field>>,
+    #[serde(deserialize_with = "stated_once")]
     pub(crate) counts: Option<BTreeMap<Field, u8>>,
+    #[serde(deserialize_with = "stated_once")]
     pub(crate) headers: Option<Headers>,
     pub(crate) underscore_hosts: Option<bool>,
     pub(crate) secret: Option<Secret>,
@@ -135,7 +140,7 @@ pub struct Config {
     /// The file that it was read from.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
-    /// The variables that hold secrets, where they are not those of the process.
+    /// Variables that hold secrets, before those of the process.
     #[serde(skip)]
     pub(crate) variables: Option<BTreeMap<String, Hidden>>,
 }
@@ -206,7 +211,7 @@ pub(crate) struct HeaderKey {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with header, and env, files or values")]
 pub(crate) struct Secret {
     pub(crate) header: String,
     #[serde(default)]
@@ -230,7 +235,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum GateKey {
     #[default]
@@ -385,7 +390,7 @@ forms! { FixKey: "the name of a fix, or a table with its name and argument",
         _ => Err(format!("unknown fix {name:?}, {EXPECTED_FIX}")),
     },
     table<FixKeys> |keys| match keys {
-        FixKeys::CustomProxyFix(headers) => FixKey::CustomProxyFix(headers),
+        FixKeys::CustomProxyFix(headers) => FixKey::CustomProxyFix(headers.0),
         FixKeys::ScriptNameStripper(prefix) => FixKey::ScriptNameStripper(prefix),
         FixKeys::LighttpdCgiRootFix(root) => FixKey::LighttpdCgiRootFix(root),
     }
@@ -394,9 +399,48 @@ forms! { FixKey: "the name of a fix, or a table with its name and argument",
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum FixKeys {
-    CustomProxyFix(Headers),
+    CustomProxyFix(PerField<HeaderKey>),
     ScriptNameStripper(String),
     LighttpdCgiRootFix(String),
+}
+
+/// A table with a value for each field, which states none twice: JSON has no such rule of its own.
+struct PerField<V>(BTreeMap<Field, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for PerField<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Once<V> {
+            type Value = PerField<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of fields")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Self::Value, A::Error> {
+                let mut values = BTreeMap::new();
+                while let Some((field, value)) = table.next_entry::<Field, V>()? {
+                    if values.insert(field, value).is_some() {
+                        return Err(de::Error::custom(twice(field.as_str())));
+                    }
+                }
+                Ok(PerField(values))
+            }
+        }
+        deserializer.deserialize_map(Once(PhantomData))
+    }
+}
+
+fn stated_once<'de, V, D>(deserializer: D) -> Result<Option<BTreeMap<Field, V>>, D::Error>
+where
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<PerField<V>>::deserialize(deserializer)?.map(|fields| fields.0))
+}
+
+fn twice(field: &str) -> String {
+    format!("the field {field:?} is stated twice; leave one of them out")
 }
 
 impl Config {
@@ -432,8 +476,10 @@ impl Config {
                 Some("json") => Self::from_json,
                 _ => return Err(Error::refused("expected a file whose name ends in .toml or .json")),
             };
-            let text = fs::read_to_string(path)
+            let octets = read_bounded(path)
                 .map_err(|error| Error::refused(&format!("the file cannot be read: {error}")))?;
+            let text = String::from_utf8(octets)
+                .map_err(|_| Error::refused("the file cannot be read: it is not UTF-8"))?;
             parse(&text)
         };
         let config = read().map_err(|error: Error| error.within(path.display().to_string()))?;
@@ -442,8 +488,30 @@ impl Config {
 
     /// The same, as if it stood in this file: what it names is looked for beside it, and errors name it.
     #[must_use]
-    pub fn of_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { file: Some(path.into()), ..self }
+    pub fn of_file(mut self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let directory = path.parent().unwrap_or(Path::new(""));
+        // What is overlaid with it later may be of another directory.
+        let directory = std::path::absolute(directory.join(".")).unwrap_or(directory.into());
+        self.named_from(&directory);
+        Self { file: Some(path), ..self }
+    }
+
+    /// Joins the files that are named with this directory.
+    fn named_from(&mut self, directory: &Path) {
+        let hops = match &mut self.hops {
+            Some(Hops::Listed(hops)) => hops.as_mut_slice(),
+            _ => &mut [],
+        };
+        let of_hops = hops.iter_mut().filter_map(|hop| hop.who_file.as_mut());
+        let sets = self.trust_file.iter_mut().chain(of_hops).flat_map(|files| &mut files.0);
+        let secrets = self.secret.iter_mut().flat_map(|secret| &mut secret.files);
+        for path in sets.map(|file| &mut file.path).chain(secrets) {
+            *path = directory.join(&path);
+        }
+        if let Some(shadow) = &mut self.shadow {
+            shadow.named_from(directory);
+        }
     }
 
     /// Reads the variables of the process whose names begin with `prefix` and an underscore; by convention the
@@ -462,7 +530,8 @@ impl Config {
         Self::from_variables(prefix, variables)
     }
 
-    /// The same of other variables than those of the process, for tests. Secrets are taken from these, too.
+    /// The same of other variables than those of the process, for tests. Secrets are taken from these, and from
+    /// the process where they are not among these.
     pub fn from_variables<N, V>(
         prefix: &str,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -498,7 +567,8 @@ impl Config {
     }
 
     /// What `over` states replaces what this states, key by key; of `guard`, each of its keys. Who is trusted
-    /// is one thing: any of `trust`, `trust_file` and `any_peer` replaces all three.
+    /// is one thing: any of `trust`, `trust_file` and `any_peer` replaces all three. Files stay those that each of
+    /// the two named, and variables that hold secrets are looked for in both.
     #[must_use]
     pub fn overlay(mut self, over: Self) -> Self {
         macro_rules! replace {
@@ -519,8 +589,11 @@ impl Config {
         replace!(
             self, over;
             trust trust_file any_peer hops preset family fields counts headers underscore_hosts secret fixes remove
-            write absolute_uri keep_original on_incomplete shadow reload accept sentinels file variables
+            write absolute_uri keep_original on_incomplete shadow reload accept sentinels file
         );
+        if let Some(variables) = over.variables {
+            self.variables.get_or_insert_default().extend(variables);
+        }
         self
     }
 
@@ -546,8 +619,21 @@ impl Config {
 /// An error at a line and a key, as far as they are known; "." and "?" are no keys.
 fn located(message: &str, line: Option<String>, path: &str) -> Error {
     let path = path.trim_end_matches(['.', '?']);
+    let hidden = path.split(['.', '[']).any(|key| key == "secret").then(|| without_value(message));
+    let message = hidden.as_deref().unwrap_or(message);
     let places = line.into_iter().chain((!path.is_empty()).then(|| path.to_owned()));
     places.rev().fold(Error::refused(message), Error::within)
+}
+
+/// What is said of a key that may hold a secret, without what stands there.
+fn without_value(message: &str) -> String {
+    if ["unknown field", "missing field", "duplicate field"].iter().any(|known| message.starts_with(known)) {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("what stands there is not what is meant, expected {expected}"),
+        None => "what stands there cannot be read".to_owned(),
+    }
 }
 
 /// The variable that names a file.
@@ -605,14 +691,18 @@ fn read_variable(suffix: &str, text: &str, prefix: &str) -> Result<(&'static [&'
     };
     let number = |text: &str| text.trim().parse::<u64>().map_or_else(|_| text.into(), Value::from);
     let pairs = |read: fn(&str) -> Value| {
-        let pairs = text.split(',').map(|pair| {
-            let (field, value) = pair.split_once('=')?;
-            Some((field.trim().to_owned(), read(value.trim())))
-        });
-        pairs
-            .collect::<Option<Map<_, _>>>()
-            .map(Value::Object)
-            .ok_or_else(|| Error::refused(&format!("{text:?}: expected FIELD=VALUE with commas between")))
+        let mut pairs = Map::new();
+        for pair in text.split(',') {
+            let Some((field, value)) = pair.split_once('=') else {
+                let reason = format!("{text:?}: expected FIELD=VALUE with commas between");
+                return Err(Error::refused(&reason));
+            };
+            let field = field.trim();
+            if pairs.insert(field.to_owned(), read(value.trim())).is_some() {
+                return Err(Error::refused(&format!("{text:?}: {}", twice(field))));
+            }
+        }
+        Ok(Value::Object(pairs))
     };
     let value = match form {
         Form::Text => text.into(),
@@ -638,6 +728,8 @@ fn read_variable(suffix: &str, text: &str, prefix: &str) -> Result<(&'static [&'
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use http::request::Parts;
     use http::{HeaderName, Request};
     use proxyfix_policy::{Origin, Peer};
@@ -827,6 +919,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "it is one table")]
     fn errors_name_the_key_in_either_format() {
         for (text, path) in [
             (
@@ -855,6 +948,15 @@ mod tests {
             ("preset = \"clodflare\"", "preset: \"clodflare\" is not a preset"),
             ("preset = \"cloudflare\"", "preset: the preset \"cloudflare\": who may send"),
             ("preset = \"nginx\"\nfamily = \"forwarded\"", "family: the preset says"),
+            ("preset = \"nginx\"\ntrust = \"unix\"\nfields = [\"for\"]", "fields: the preset says"),
+            (
+                "trust = \"unix\"\nheaders = { host = { name = \"X-A\", https_when = \"on\" } }",
+                "headers.host: https_when",
+            ),
+            (
+                "fixes = [{ custom-proxy-fix = { host = { name = \"X-A\", https_when = \"on\" } } }]",
+                "fixes[0].custom-proxy-fix.host: https_when",
+            ),
             (
                 "preset = \"azure-front-door\"\ntrust = \"192.0.2.0/24\"",
                 "preset: nothing is believed without a proof in",
@@ -872,8 +974,14 @@ mod tests {
             ),
             (
                 "accept = [\"wide-turst\"]",
-                "accept[0]: \"wide-turst\" is no finding; there are does-not-build, ",
+                "accept[0]: \"wide-turst\" is no finding; there are secret-missing, ",
             ),
+            ("accept = [\"does-not-build\"]", "accept[0]: \"does-not-build\" is no finding"),
+            (
+                "trust = \"unix\"\n[shadow]\npreset = \"azure-front-door\"\ntrust = \"192.0.2.1\"",
+                "shadow: preset: nothing is believed without a proof in",
+            ),
+            ("fixes = []\non_incomplete = \"reject\"", "on_incomplete: no fix of the stack"),
             ("remove = [\"X-A\", \"Host\"]", "remove[1]: "),
             ("[guard]\nallow_hosts = []", "guard.allow_hosts: "),
             ("on_incomplete = \"proceed\"\n[guard]\nstrict = true", "on_incomplete: \"proceed\", and"),
@@ -882,6 +990,11 @@ mod tests {
             (
                 "[secret]\nheader = \"X-A\"\nfiles = [\"/nowhere\"]",
                 "secret: files[0]: /nowhere: the file cannot",
+            ),
+            ("trust_file = \"/\"", "trust_file: /: the file cannot be read: it is no regular file"),
+            (
+                "[secret]\nheader = \"X-A\"\nfiles = [\"/dev/null\"]",
+                "secret: files[0]: /dev/null: the file cannot be read: it is no regular file",
             ),
             ("trust_file = \"/nowhere\"", "trust_file: /nowhere: the file cannot be read"),
             ("[shadow]\ntrust = \"nobody\"", "shadow: trust: entry 1 of the trusted set, \"nobody\""),
@@ -902,10 +1015,70 @@ mod tests {
         assert!(json("{\n\"hops\": [{\"name\": 7}]}").contains("hops[0].name: invalid type"));
         assert!(json("{").contains("line 1 column"));
         assert!(json("{} {}").contains("trailing"));
+        for twice in [
+            r#"{"counts": {"for": 1, "for": 2}}"#,
+            r#"{"headers": {"host": "X-A", "host": "X-B"}}"#,
+            r#"{"fixes": [{"custom-proxy-fix": {"host": "X-A", "host": "X-B"}}]}"#,
+        ] {
+            assert!(json(twice).contains("is stated twice"), "{}", json(twice));
+        }
         assert!(json(r#"{"trust": "", "trust": ""}"#).contains("duplicate"));
         assert!(
             json(r#"{"fixes": [{"script-name-stripper": "", "proxy-fix": ""}]}"#).starts_with("fixes[0]")
         );
+    }
+
+    #[test]
+    fn an_error_never_shows_what_may_be_a_secret() {
+        let front_door =
+            "preset = \"azure-front-door\"\ntrust = \"192.0.2.1\"\n[secret]\nheader = \"X-Azure-FDID\"\n";
+        for (text, said) in [
+            (
+                "secret = \"s3cr3t\"".to_owned(),
+                "line 1: secret: what stands there is not what is meant, expected a table",
+            ),
+            ("secret.values = \"s3cr3t\"".to_owned(), "line 1: secret.values: what stands"),
+            ("secret.values = [1233210]".to_owned(), "line 1: secret.values[0]: what stands"),
+            ("secret.env = \"s3cr3t, expected s3cr3t\"".to_owned(), "line 1: secret.env: what stands"),
+            ("secret.gate = \"s3cr3t\"".to_owned(), "line 1: secret.gate: what stands"),
+            ("shadow.secret.values = \"s3cr3t\"".to_owned(), "line 1: shadow.secret.values: what stands"),
+            (format!("{front_door}values = [\"s3cr3t\"]"), "secret: value 1 is not the id of a Front Door"),
+        ] {
+            let error = refused(&text);
+            assert!(error.starts_with(said), "{error}");
+            assert!(!error.contains("s3cr3t") && !error.contains("1233210"), "{error}");
+        }
+        let error = Config::from_json(r#"{"secret": {"values": "s3cr3t"}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("secret.values: ") && !error.contains("s3cr3t"), "{error}");
+    }
+
+    #[test]
+    fn as_a_layer_the_stack_refuses_what_its_guard_refuses() {
+        use std::convert::Infallible;
+        use std::task::{Context, Poll, Waker};
+
+        use http::{Response, StatusCode};
+        use http_body_util::Full;
+        use tower_layer::Layer as _;
+        use tower_service::Service as _;
+
+        let status = |config: &str, chain: &str| {
+            let stack = toml(&format!("trust = \"10.0.0.2\"\n{config}")).build().unwrap();
+            let mut service = stack.layer(tower::service_fn(|_: Request<()>| async {
+                Ok::<_, Infallible>(Response::new(Full::new(&b"hello"[..])))
+            }));
+            let parts = head("10.0.0.2", &[("x-forwarded-for", chain)]);
+            let mut future = Box::pin(service.call(Request::from_parts(parts, ())));
+            match Future::poll(future.as_mut(), &mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(response) => response.unwrap().status(),
+                Poll::Pending => panic!("it waits for nothing"),
+            }
+        };
+        let long = ",x".repeat(4500);
+        assert_eq!(status("on_incomplete = \"reject\"", "junk"), StatusCode::BAD_REQUEST);
+        assert_eq!(status("guard = { require_https = true }", "203.0.113.9"), StatusCode::BAD_REQUEST);
+        assert_eq!((status("", "junk"), status("", &long)), (StatusCode::OK, StatusCode::OK));
+        assert_eq!(status("fixes = [\"script-name-stripper\"]", "junk"), StatusCode::OK);
     }
 
     #[test]
@@ -1010,6 +1183,18 @@ mod tests {
     }
 
     #[test]
+    fn the_shadow_is_beside_the_proxy_fix_if_there_is_one() {
+        let custom = "{ custom-proxy-fix = { host = \"X-A\" } }";
+        for (fixes, differing) in [(format!("{custom}, \"proxy-fix\""), 0), (custom.to_owned(), 1)] {
+            let shadow = "[shadow]\ntrust = \"10.0.0.2\"";
+            let stack = toml(&format!("trust = \"10.0.0.2\"\nfixes = [{fixes}]\n{shadow}")).build().unwrap();
+            stack.fix(&mut head("10.0.0.2", &[("x-forwarded-for", "203.0.113.9"), ("x-a", "a.example")]));
+            let shadow = stack.shadow().unwrap();
+            assert_eq!((shadow.requests(), shadow.differing()), (1, differing), "{fixes}");
+        }
+    }
+
+    #[test]
     fn variables_replace_keys_of_the_file() {
         let file =
             "trust = \"10.0.0.1\"\nhops = 3\n[guard]\nrequire_https = true\nallow_hosts = [\"a.example\"]";
@@ -1038,6 +1223,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_overlaid_keeps_its_directory_and_its_variables() {
+        let (under, over) = (directory(&[("set", "10.0.0.1")]), directory(&[("set", "10.0.0.2")]));
+        let file = |text: &str, at: &tempfile::TempDir| toml(text).of_file(at.path().join("a.toml"));
+        let sets = |over: Config| file("trust_file = \"set\"", &under).overlay(over);
+        assert_client(&sets(file("hops = 1", &over)), "10.0.0.1", "203.0.113.9", "203.0.113.9");
+        let config = sets(file("trust_file = \"set\"", &over));
+        assert_client(&config, "10.0.0.2", "203.0.113.9", "203.0.113.9");
+
+        let secret = |name: &str| {
+            let config = Config::from_variables("P", [(name, SECRET)]).unwrap();
+            Config { variables: Some([(name.to_owned(), Hidden(SECRET.into()))].into()), ..config }
+        };
+        let asked = toml("[secret]\nheader = \"X-A\"\nenv = [\"A_SECRET\"]");
+        assert!(asked.overlay(secret("A_SECRET")).overlay(secret("B_SECRET")).build().is_ok());
+    }
+
+    #[test]
     fn variables_that_cannot_be_meant_are_refused() {
         for (name, value, reason) in [
             ("PROXYFIX_TURST", "", "PROXYFIX_TURST: an unknown variable; did you mean PROXYFIX_TRUST?"),
@@ -1046,6 +1248,7 @@ mod tests {
             ("PROXYFIX_ANY_PEER", "yes", "PROXYFIX_ANY_PEER: \"yes\": expected true or false"),
             ("PROXYFIX_FIELDS", "for,", "PROXYFIX_FIELDS: fields[1]: unknown variant ``"),
             ("PROXYFIX_COUNTS", "for", "PROXYFIX_COUNTS: \"for\": expected FIELD=VALUE"),
+            ("PROXYFIX_COUNTS", "for=1,for=2", "the field \"for\" is stated twice"),
             ("PROXYFIX_COUNTS", "for=x", "PROXYFIX_COUNTS: counts.for: invalid type"),
             ("PROXYFIX_FAMILY", "cf-connecting-ip", "PROXYFIX_FAMILY: family: unknown variant"),
             ("PROXYFIX_CONFIG", "/nowhere.toml", "PROXYFIX_CONFIG: /nowhere.toml: the file cannot be read"),
@@ -1095,6 +1298,17 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "reload")]
+    fn a_watched_file_that_becomes_empty_is_refused() {
+        let file = crate::stack::Watchable::new(SetFile { path: "/nowhere".into(), part: None });
+        assert!(file.read(Some(b"# nobody yet\n")).unwrap().trusts_nobody());
+        assert!(!file.read(Some(b"10.0.0.2\n")).unwrap().trusts_nobody());
+        let error = file.read(Some(b"# nobody\n")).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere: it trusts nobody any more"), "{error}");
+        assert!(file.read(Some(b"10.0.0.3\n")).is_ok());
+    }
+
+    #[test]
     fn what_is_permitted_and_risky_is_found_with_its_key() {
         let found = |text: &str| {
             let findings = toml(text).lint();
@@ -1120,10 +1334,36 @@ mod tests {
         let front_door = "preset = \"azure-front-door\"\ntrust = \"192.0.2.1\"\n[secret]\nheader = \"X-Azure-FDID\"\n\
                           values = [\"a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1\"]";
         assert_eq!(found(front_door), ["host-unrestricted guard.allow_hosts"]);
-        assert_eq!(found("preset = \"cloudflare\"\ntrust = \"192.0.2.1\""), ["secret-not-asked-for preset"]);
+        let shared = "preset = \"cloudflare\"\ntrust = \"192.0.2.1\"";
+        assert_eq!(found(shared), ["secret-not-asked-for preset"]);
+        let instead = format!("{shared}\n[secret]\nheader = \"X-A\"\nvalues = [\"{SECRET}\"]\ngate = ");
+        assert_eq!(found(&format!("{instead}\"and\"")), ["inline-secret secret.values"]);
+        assert_eq!(
+            found(&format!("{instead}\"or\"")),
+            ["inline-secret secret.values", "secret-not-asked-for preset"]
+        );
         assert_eq!(
             found("trust = \"unix\"\nfields = [\"for\"]\nfixes = [\"script-name-stripper\"]"),
             ["policy-not-used fields"]
+        );
+        let single = "trust = \"unix\"\nfamily = { single = \"X-A\" }\nfields = [\"for\", \"proto\"]\n";
+        assert_eq!(found(single), ["field-not-carried fields"]);
+        assert_eq!(found(&format!("{single}headers = {{ proto = \"X-B\" }}")), [""; 0]);
+        let forwarded = "family = \"forwarded\"\nfields = [\"port\"]";
+        assert_eq!(
+            found(&format!("trust = \"unix\"\n[shadow]\ntrust = \"unix\"\n{forwarded}")),
+            ["field-not-carried shadow.fields"]
+        );
+        assert_eq!(found("trust = \"unix\"\nfixes = []"), ["policy-not-used trust"]);
+        assert_eq!(found("hops = 2\nany_peer = true\nfixes = []")[0], "policy-not-used any_peer");
+        let missing = "[secret]\nheader = \"X-A\"\nenv = [\"NO_SUCH_VARIABLE\"]";
+        assert_eq!(
+            found(&format!("trust = \"10.0.0.0/8\"\n{missing}")),
+            ["secret-missing secret: env", "wide-trust trust"]
+        );
+        assert_eq!(
+            found(&format!("trust = \"10.0.0.1/8\"\n{missing}")),
+            ["does-not-build trust", "secret-missing secret: env"]
         );
         assert_eq!(
             found("[[hops]]\nname = \"a\"\nwho = \"unix\"\n[[hops]]\nname = \"b\"\nwho = \"private\""),

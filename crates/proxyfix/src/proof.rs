@@ -116,13 +116,16 @@ impl Proof {
     pub fn front_door<T: AsRef<str>>(ids: impl IntoIterator<Item = T>) -> Result<Self, Error> {
         let ids: Vec<Box<[u8]>> = ids
             .into_iter()
-            .map(|id| {
+            .enumerate()
+            .map(|(index, id)| {
                 let id = id.as_ref();
                 let groups: Vec<usize> = id.split('-').map(str::len).collect();
                 if groups != [8, 4, 4, 4, 12] || !id.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-') {
+                    // It is not quoted: it may be a secret in the wrong place.
                     return Err(Error::refused(&format!(
-                        "{id:?} is not the id of a Front Door: expected a GUID, such as \
-                         a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1, from the overview page of the profile"
+                        "value {} is not the id of a Front Door: expected a GUID, such as \
+                         a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1, from the overview page of the profile",
+                        index + 1
                     )));
                 }
                 Ok(id.to_ascii_lowercase().into_bytes().into_boxed_slice())

@@ -128,9 +128,19 @@ impl IntoIterator for Ranges {
     }
 }
 
-/// The octets of a file, if they are not too many.
+/// The octets of a regular file, if they are not too many: to open a pipe would wait for whoever writes to it.
 #[cfg(any(feature = "config", feature = "reload"))]
 pub(crate) fn read_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.is_file() {
+        read_bounded(path)
+    } else {
+        Err(std::io::Error::other("it is no regular file"))
+    }
+}
+
+/// The octets of a file or of a pipe, if they are not too many.
+#[cfg(any(feature = "config", feature = "reload"))]
+pub(crate) fn read_bounded(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut octets = Vec::new();
     std::fs::File::open(path)?.take(LONGEST_FILE as u64 + 1).read_to_end(&mut octets)?;

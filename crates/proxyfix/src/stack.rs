@@ -1,32 +1,36 @@
 //! The fixes that a configuration describes.
 
-use std::path::Path;
-#[cfg(feature = "reload")]
-use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "reload")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::request::Parts;
 use proxyfix_policy::lint::{Code, Severity};
 use proxyfix_policy::{
     Error, Family, Field, Gate, Hop, IpNet, Policy, PolicyBuilder, Prefix, Topology, TrustedProxies,
 };
+use tower_layer::Layer;
 
 use crate::config::{
-    Config, Files, FixKey, GateKey, GuardKeys, HeaderKey, HopKeys, Hops, OnIncomplete, Secret, Set, SetFile,
-    WriteKey,
+    Config, FamilyKey, Files, FixKey, GateKey, GuardKeys, HeaderKey, Headers, Hidden, HopKeys, Hops,
+    OnIncomplete, Secret, Set, SetFile, WriteKey,
 };
-use crate::fix::fix_is_a_layer;
 use crate::head::{Judging, Options};
 use crate::presets::Demand;
 use crate::ranges::read_file;
 use crate::{
-    Canonical, CustomProxyFix, Fix, Guard, KeepOriginal, LighttpdCgiRootFix, Preset, Proof, ProxyFix, Ranges,
-    ScriptNameStripper, Sentinels, Shadow,
+    Canonical, CustomProxyFix, Fix, Fixed, Guard, Guarded, KeepOriginal, LighttpdCgiRootFix, Preset, Proof,
+    ProxyFix, Ranges, ScriptNameStripper, Sentinels, Shadow,
 };
 
 /// The fixes of a [`Config`], which apply one after the other, and the [`Guard`] that belongs behind them.
 ///
-/// It is a fix and a layer itself; clones share what is reloaded and what is counted.
+/// | as a | it is |
+/// | --- | --- |
+/// | [`Layer`] | the fixes, and the guard behind them |
+/// | [`Fix`], as for `proxyfix_axum::wrap` | the fixes alone; put `.layer(stack.guard().clone())` onto the router |
+///
+/// Clones share what is reloaded and what is counted.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct Stack {
@@ -97,7 +101,13 @@ impl Fix for Stack {
     }
 }
 
-fix_is_a_layer!(Stack);
+impl<S> Layer<S> for Stack {
+    type Service = Fixed<Self, Guarded<S>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Fixed::new(self.clone(), self.guard.layer(inner))
+    }
+}
 
 /// Puts a place before an error.
 fn at(place: impl Into<String>) -> impl FnOnce(Error) -> Error {
@@ -119,14 +129,13 @@ impl Config {
     }
 
     fn assemble(&self) -> Result<Stack, Error> {
-        let directory = self.directory();
         // Also a policy that no fix uses has to be right.
-        let policy = self.policy(directory)?;
+        let policy = self.policy()?;
         let proof =
             self.secret.as_ref().map(|secret| self.proof(secret)).transpose().map_err(at("secret"))?;
-        let policy = self.gated(policy, proof.as_ref())?;
-        let shadow =
-            self.shadow.as_deref().map(|shadow| self.shadow(shadow)).transpose().map_err(at("shadow"))?;
+        let policy = self.gated(self, policy, proof.as_ref())?;
+        let shadow = self.shadow.as_deref().map(|shadow| self.shadow(shadow, proof.as_ref()));
+        let shadow = shadow.transpose().map_err(at("shadow"))?;
         for (index, header) in self.remove.iter().flatten().enumerate() {
             crate::headers::own_header(header).map_err(at(format!("remove[{index}]")))?;
         }
@@ -142,22 +151,28 @@ impl Config {
             shadow: shadow.clone(),
             accepted: self.accepted()?,
         };
+        let keys = self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]);
+        let has_proxy_fix = keys.iter().any(|key| matches!(key, FixKey::ProxyFix));
         let mut fixes = Vec::new();
         if self.keep_original == Some(true) {
             fixes.push(AnyFix::Keep(KeepOriginal));
         }
-        for (index, key) in self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]).iter().enumerate() {
+        for (index, key) in keys.iter().enumerate() {
             let place = |name: &str| at(format!("fixes[{index}].{name}"));
             fixes.push(match key {
                 FixKey::ProxyFix => {
-                    let builder = ProxyFix::of(self.policy_builder(directory)?);
+                    let builder = ProxyFix::of(self.policy_builder()?);
                     AnyFix::Proxy(
                         self.with(builder, &mut options, |it| it).build().map_err(place("proxy-fix"))?,
                     )
                 }
                 FixKey::CustomProxyFix(headers) => {
-                    let builder = CustomProxyFix::builder(self.nearest(directory)?);
-                    let builder = self.with(builder, &mut options, |policy| {
+                    schemes_alone(headers, &format!("fixes[{index}].custom-proxy-fix"))?;
+                    let builder = CustomProxyFix::builder(self.nearest()?);
+                    let mut unshadowed = Options { shadow: None, ..options.clone() };
+                    // Whose policy the shadow is beside.
+                    let options = if has_proxy_fix { &mut unshadowed } else { &mut options };
+                    let builder = self.with(builder, options, |policy| {
                         let policy = underscores(policy, self.underscore_hosts);
                         headers.iter().fold(policy, |policy, (field, header)| single(policy, *field, header))
                     });
@@ -181,6 +196,7 @@ impl Config {
             ("write", self.write.is_some()),
             ("absolute_uri", options.absolute),
             ("guard", self.guard.is_some()),
+            ("on_incomplete", self.on_incomplete == Some(OnIncomplete::Reject)),
             ("sentinels", self.sentinels == Some(true)),
         ];
         if let Some((key, _)) = idle.iter().find(|(_, stated)| *stated && !judges) {
@@ -211,13 +227,13 @@ impl Config {
         })
     }
 
-    /// The policy with the gate of its proof, which has to be the one that it demands.
-    fn gated(&self, policy: Policy, proof: Option<&Proof>) -> Result<Policy, Error> {
+    /// The policy that `stated` describes with the gate of the proof, which has to be the one that it demands.
+    fn gated(&self, stated: &Self, policy: Policy, proof: Option<&Proof>) -> Result<Policy, Error> {
         let gate: Option<Gate> = self.secret.as_ref().map(|secret| secret.gate.into());
         if let Some(header) =
             policy.demanded_headers().find(|it| !proof.is_some_and(|proof| proof.asks_for(it)))
         {
-            let key = if self.preset.is_some() { "preset" } else { "hops" };
+            let key = if stated.preset.is_some() { "preset" } else { "hops" };
             let reason = format!(
                 "nothing is believed without a proof in {header:?}; state it as \
                  secret = {{ header = {header:?}, values = [\"…\"] }}"
@@ -235,8 +251,10 @@ impl Config {
         let mut accepted = Vec::new();
         for (index, name) in self.accept.iter().flatten().enumerate() {
             accepted.extend(Code::ALL.iter().find(|code| code.as_str() == name));
-            if !Finding::codes().any(|code| code == name) {
-                let codes = Finding::codes().collect::<Vec<_>>().join(", ");
+            // What does not build cannot be meant.
+            let codes = Finding::codes().filter(|code| *code != "does-not-build");
+            if !codes.clone().any(|code| code == name) {
+                let codes = codes.collect::<Vec<_>>().join(", ");
                 return refuse(
                     format!("accept[{index}]"),
                     &format!("{name:?} is no finding; there are {codes}"),
@@ -247,11 +265,6 @@ impl Config {
             accepted.push(Code::HostUnrestricted);
         }
         Ok(accepted)
-    }
-
-    /// Where the files are that are named.
-    fn directory(&self) -> &Path {
-        self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""))
     }
 
     /// The options of a fix that judges; the shadow runs beside the first.
@@ -267,11 +280,12 @@ impl Config {
     }
 
     /// The policy that is built, with the key that is at fault where it does not build.
-    fn policy(&self, directory: &Path) -> Result<Policy, Error> {
-        self.policy_builder(directory)?.build().map_err(|error| {
-            let fault = self.smaller().into_iter().find(|(_, smaller)| {
-                smaller.policy_builder(directory).is_ok_and(|builder| builder.build().is_ok())
-            });
+    fn policy(&self) -> Result<Policy, Error> {
+        self.policy_builder()?.build().map_err(|error| {
+            let fault = self
+                .smaller()
+                .into_iter()
+                .find(|(_, smaller)| smaller.policy_builder().is_ok_and(|builder| builder.build().is_ok()));
             error.within(fault.map_or("trust".to_owned(), |(key, _)| key))
         })
     }
@@ -300,7 +314,7 @@ impl Config {
         smaller
     }
 
-    fn policy_builder(&self, directory: &Path) -> Result<PolicyBuilder, Error> {
+    fn policy_builder(&self) -> Result<PolicyBuilder, Error> {
         let mut builder = match (&self.hops, &self.preset) {
             (Some(Hops::Listed(hops)), _) => {
                 let beside = [
@@ -315,16 +329,19 @@ impl Config {
                         "the hops say who is trusted and what they write; state it with a hop",
                     );
                 }
-                Policy::builder(topology(hops, directory)?)
+                Policy::builder(topology(hops)?)
             }
             (_, Some(name)) => {
                 if self.family.is_some() {
                     return refuse("family", "the preset says which headers are read; leave one of them out");
                 }
+                if self.fields.is_some() {
+                    return refuse("fields", "the preset says which fields are read; leave one of them out");
+                }
                 let preset: Preset = name.parse().map_err(at("preset"))?;
-                preset.builder(self.trusted(directory)?).map_err(at("preset"))?
+                preset.builder(self.trusted()?).map_err(at("preset"))?
             }
-            _ => Policy::builder(self.trusted(directory)?),
+            _ => Policy::builder(self.trusted()?),
         };
         if let Some(family) = self.family.clone() {
             builder = builder.family(family.into());
@@ -335,16 +352,17 @@ impl Config {
         for (field, count) in self.counts.iter().flatten() {
             builder = builder.count(*field, *count);
         }
-        for (field, header) in self.headers.iter().flatten() {
-            builder = single(builder, *field, header);
+        if let Some(headers) = &self.headers {
+            schemes_alone(headers, "headers")?;
+            builder = headers.iter().fold(builder, |it, (field, header)| single(it, *field, header));
         }
         Ok(underscores(builder, self.underscore_hosts))
     }
 
-    fn trusted(&self, directory: &Path) -> Result<TrustedProxies, Error> {
+    fn trusted(&self) -> Result<TrustedProxies, Error> {
         let trusted = match (self.any_peer, &self.hops) {
             (Some(true), _) => TrustedProxies::dangerously_trust_every_peer(),
-            _ => union(("trust", self.trust.as_ref()), ("trust_file", self.trust_file.as_ref()), directory)?,
+            _ => union(("trust", self.trust.as_ref()), ("trust_file", self.trust_file.as_ref()))?,
         };
         match self.hops {
             Some(Hops::Count(hops)) => trusted.hops(hops).map_err(at("hops")),
@@ -353,24 +371,43 @@ impl Config {
     }
 
     /// Who may be the peer: of named hops, the first.
-    fn nearest(&self, directory: &Path) -> Result<TrustedProxies, Error> {
+    fn nearest(&self) -> Result<TrustedProxies, Error> {
         match &self.hops {
-            Some(Hops::Listed(_)) => Ok(self.policy(directory)?.trusted().clone()),
-            _ => self.trusted(directory),
+            Some(Hops::Listed(_)) => Ok(self.policy()?.trusted().clone()),
+            _ => self.trusted(),
         }
     }
 
     fn proof(&self, secret: &Secret) -> Result<Proof, Error> {
-        let variable = |name: &String| match &self.variables {
-            Some(variables) => variables.get(name).map(|value| value.0.clone()),
-            None => std::env::var(name).ok(),
+        let values = self.values(secret)?;
+        if secret.header.eq_ignore_ascii_case(FRONT_DOOR) {
+            Proof::front_door(values)
+        } else {
+            Proof::secret(&secret.header, values)
+        }
+    }
+
+    /// The same with another secret, for what holds whichever it is.
+    fn with_some_secret(&self) -> Self {
+        let mut config = self.clone();
+        if let Some(secret) = &mut config.secret {
+            (secret.env, secret.files) = (Vec::new(), Vec::new());
+            secret.values = vec![Hidden("00000000-0000-0000-0000-000000000000".to_owned())];
+        }
+        config
+    }
+
+    /// The secrets, wherever they are.
+    fn values(&self, secret: &Secret) -> Result<Vec<String>, Error> {
+        let variable = |name: &String| {
+            let given = self.variables.as_ref().and_then(|variables| variables.get(name));
+            given.map(|value| value.0.clone()).or_else(|| std::env::var(name).ok())
         };
         let mut values: Vec<String> = secret.values.iter().map(|value| value.0.clone()).collect();
         values.extend(secret.env.iter().filter_map(variable).filter(|value| !value.is_empty()));
         for (index, file) in secret.files.iter().enumerate() {
-            let path = self.directory().join(file);
-            let place = || format!("files[{index}]: {}", path.display());
-            let octets = read_file(&path).map_err(|error| unreadable(&error).within(place()))?;
+            let place = || format!("files[{index}]: {}", file.display());
+            let octets = read_file(file).map_err(|error| unreadable(&error).within(place()))?;
             let text = String::from_utf8(octets).or_else(|_| refuse(place(), "it is not UTF-8"))?;
             values.push(
                 text.strip_suffix('\n').map_or(&*text, |it| it.strip_suffix('\r').unwrap_or(it)).to_owned(),
@@ -382,14 +419,10 @@ impl Config {
                 &format!("no variable holds a secret: {} is not set", secret.env.join(", ")),
             );
         }
-        if secret.header.eq_ignore_ascii_case(FRONT_DOOR) {
-            Proof::front_door(values)
-        } else {
-            Proof::secret(&secret.header, values)
-        }
+        Ok(values)
     }
 
-    fn shadow(&self, shadow: &Self) -> Result<Shadow, Error> {
+    fn shadow(&self, shadow: &Self, proof: Option<&Proof>) -> Result<Shadow, Error> {
         let none_of = [
             ("secret", shadow.secret.is_some()),
             ("fixes", shadow.fixes.is_some()),
@@ -411,9 +444,7 @@ impl Config {
             );
         }
         // It is shown the same proof.
-        let policy = shadow.policy(self.directory())?;
-        let gate = self.secret.as_ref().map_or(policy.gate(), |secret| secret.gate.into());
-        Ok(Shadow::new(policy.with_gate(gate)))
+        Ok(Shadow::new(self.gated(shadow, shadow.policy()?, proof)?))
     }
 
     fn guarded(&self) -> Result<Guard, Error> {
@@ -467,6 +498,16 @@ fn underscores(builder: PolicyBuilder, stated: Option<bool>) -> PolicyBuilder {
     if stated == Some(true) { builder.underscore_hosts() } else { builder }
 }
 
+/// Refuses `https_when` where it means nothing, in the table of this key.
+fn schemes_alone(headers: &Headers, key: &str) -> Result<(), Error> {
+    match headers.iter().find(|(field, header)| **field != Field::Proto && header.https_when.is_some()) {
+        Some((field, _)) => {
+            refuse(format!("{key}.{}", field.as_str()), "https_when is of the field proto alone; take it out")
+        }
+        None => Ok(()),
+    }
+}
+
 fn single(builder: PolicyBuilder, field: Field, header: &HeaderKey) -> PolicyBuilder {
     match &header.https_when {
         Some(token) if field == Field::Proto => builder.https_when(&header.name, token),
@@ -474,14 +515,10 @@ fn single(builder: PolicyBuilder, field: Field, header: &HeaderKey) -> PolicyBui
     }
 }
 
-fn topology(keys: &[HopKeys], directory: &Path) -> Result<Topology, Error> {
+fn topology(keys: &[HopKeys]) -> Result<Topology, Error> {
     let hops = keys.iter().enumerate().map(|(index, keys)| {
         let place = |key: &str| format!("hops[{index}].{key}");
-        let who = union(
-            (&place("who"), keys.who.as_ref()),
-            (&place("who_file"), keys.who_file.as_ref()),
-            directory,
-        )?;
+        let who = union((&place("who"), keys.who.as_ref()), (&place("who_file"), keys.who_file.as_ref()))?;
         if let Some(name) = &keys.preset {
             let stated = [
                 ("family", keys.family.is_some()),
@@ -510,7 +547,6 @@ fn topology(keys: &[HopKeys], directory: &Path) -> Result<Topology, Error> {
 fn union(
     (key, set): (&str, Option<&Set>),
     (files_key, files): (&str, Option<&Files>),
-    directory: &Path,
 ) -> Result<TrustedProxies, Error> {
     let listed = match set {
         None => TrustedProxies::none(),
@@ -518,10 +554,7 @@ fn union(
         Some(Set::Entries(entries)) => TrustedProxies::from_entries(entries).map_err(at(key))?,
     };
     let Some(Files(files)) = files else { return Ok(listed) };
-    let read = files.iter().map(|file| {
-        let path = directory.join(&file.path);
-        file.read_at(&path).map_err(at(path.display().to_string()))
-    });
+    let read = files.iter().map(|file| file.read_file().map_err(at(file.path.display().to_string())));
     let sets = std::iter::once(Ok(listed)).chain(read).collect::<Result<Vec<_>, _>>();
     sets.and_then(|sets| all_of(&sets)).map_err(at(files_key))
 }
@@ -538,8 +571,8 @@ fn all_of(sets: &[TrustedProxies]) -> Result<TrustedProxies, Error> {
 }
 
 impl SetFile {
-    fn read_at(&self, path: &Path) -> Result<TrustedProxies, Error> {
-        self.read(&read_file(path).map_err(|error| unreadable(&error))?)
+    fn read_file(&self) -> Result<TrustedProxies, Error> {
+        self.read(&read_file(&self.path).map_err(|error| unreadable(&error))?)
     }
 
     /// The set that a file holds: as text over lines, an include of nginx, or as a provider publishes it.
@@ -591,21 +624,45 @@ impl Config {
         let (reloadable, reload) = crate::Reloadable::new(fix.clone());
         *place = AnyFix::Reloadable(reloadable);
 
-        let listed = union(("trust", self.trust.as_ref()), ("", None), Path::new(""))?;
-        let files: Arc<[(PathBuf, SetFile)]> =
-            files.iter().map(|file| (self.directory().join(&file.path), file.clone())).collect();
-        let watches = files.iter().enumerate().map(|(changed, (path, _))| {
+        let listed = union(("trust", self.trust.as_ref()), ("", None))?;
+        let files: Arc<[Watchable]> = files.iter().cloned().map(Watchable::new).collect();
+        let watches = files.iter().enumerate().map(|(changed, Watchable { file, .. })| {
             let (files, listed) = (Arc::clone(&files), listed.clone());
-            reload.watch_file_with(path, interval, move |octets| {
-                let others = files.iter().enumerate().map(|(index, (path, file))| {
-                    if index == changed { file.read(octets) } else { file.read_at(path) }
-                });
-                let sets = std::iter::once(Ok(listed.clone())).chain(others);
+            reload.watch_file_with(&file.path, interval, move |octets| {
+                let sets = files.iter().enumerate();
+                let sets = sets.map(|(index, file)| file.read((index == changed).then_some(octets)));
+                let sets = std::iter::once(Ok(listed.clone())).chain(sets);
                 all_of(&sets.collect::<Result<Vec<_>, _>>()?)
             })
         });
         let watches = watches.collect::<Result<_, _>>().map_err(at("trust_file"))?;
         Ok(Some((reload, watches)))
+    }
+}
+
+/// A file that is watched.
+#[cfg(feature = "reload")]
+pub(crate) struct Watchable {
+    file: SetFile,
+    /// Whether it ever named somebody.
+    named: AtomicBool,
+}
+
+#[cfg(feature = "reload")]
+impl Watchable {
+    pub(crate) fn new(file: SetFile) -> Self {
+        Self { file, named: AtomicBool::new(false) }
+    }
+
+    /// The set that the file holds now, or in these octets; one that became empty is taken for a mistake.
+    pub(crate) fn read(&self, octets: Option<&[u8]>) -> Result<TrustedProxies, Error> {
+        let set = octets.map_or_else(|| self.file.read_file(), |octets| self.file.read(octets))?;
+        let somebody = !set.trusts_nobody();
+        if self.named.fetch_or(somebody, Ordering::Relaxed) && !somebody {
+            let reason = "it trusts nobody any more; take it out of trust_file if that is meant";
+            return refuse(self.file.path.display().to_string(), reason);
+        }
+        Ok(set)
     }
 }
 
@@ -646,25 +703,34 @@ impl Config {
     /// | finding | severity | what it says |
     /// | --- | --- | --- |
     /// | `does-not-build` | error | the configuration cannot mean what it says |
+    /// | `secret-missing` | error | no variable holds the secret, or its file cannot be read |
+    /// | `field-not-carried` | warning | a field is named that no header of the family says |
     /// | `trust-not-read` | warning | `any_peer` beside `trust` or `trust_file` |
     /// | `inline-secret` | warning | a secret stands in the file |
     /// | `secret-not-asked-for` | warning | other customers of the provider connect from the same machines |
     /// | `policy-not-used` | warning | keys of a policy in a stack without `proxy-fix` |
     ///
     /// A host that is read is no finding where `guard.allow_hosts` says which are served, and what the key
-    /// `accept` names is none.
+    /// `accept` names is none; it cannot name `does-not-build`.
     pub fn lint(&self) -> Vec<Finding> {
-        let stack = match self.assemble() {
+        let missing =
+            self.secret.as_ref().and_then(|secret| self.values(secret).err()).map(|it| it.within("secret"));
+        let mut findings: Vec<Finding> = missing.iter().map(Finding::from).collect();
+        for finding in &mut findings {
+            finding.code = "secret-missing";
+        }
+        let stack = match if missing.is_some() { self.with_some_secret().assemble() } else { self.assemble() }
+        {
             Ok(stack) => stack,
-            Err(error) => return vec![Finding::from(&error)],
+            Err(error) => {
+                findings.insert(0, Finding::from(&error));
+                return findings;
+            }
         };
-        let mut findings: Vec<Finding> = self
-            .own_findings()
-            .map(|(code, place, message)| {
-                let message = message.to_owned();
-                Finding { severity: Severity::Warning, code, place, message }
-            })
-            .collect();
+        findings.extend(self.own_findings().map(|(code, place, message)| {
+            let message = message.to_owned();
+            Finding { severity: Severity::Warning, code, place, message }
+        }));
         let customs = stack.fixes.iter().filter_map(|fix| match fix {
             AnyFix::Custom(fix) => Some(fix.policy()),
             _ => None,
@@ -695,6 +761,18 @@ impl Config {
         findings
     }
 
+    /// Whether a field is named that no header of the family says. Of hops that does not build.
+    fn names_more_than_is_carried(&self) -> bool {
+        let headers = self.headers.as_ref();
+        let carries = |field: &Field| match &self.family {
+            _ if headers.is_some_and(|headers| headers.contains_key(field)) => true,
+            None | Some(FamilyKey::XForwarded) => true,
+            Some(FamilyKey::Forwarded) => matches!(field, Field::For | Field::Proto | Field::Host),
+            Some(FamilyKey::Single(_) | FamilyKey::SingleWithPort(_)) => *field == Field::For,
+        };
+        !self.fields.iter().flatten().all(carries)
+    }
+
     /// What is found outside of the policy.
     fn own_findings(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
         let set = if self.trust.is_some() { "trust" } else { "trust_file" };
@@ -709,7 +787,8 @@ impl Config {
         let hops = hops.iter().enumerate().map(|(index, hop)| (format!("hops[{index}].preset"), &hop.preset));
         let shared = std::iter::once(("preset".to_owned(), &self.preset)).chain(hops).find(|(_, preset)| {
             let preset = preset.as_deref().and_then(Preset::from_name);
-            self.secret.is_none() && preset.is_some_and(|it| it.facts().demands.contains(&Demand::Secret))
+            let asked = self.secret.as_ref().is_some_and(|secret| secret.gate == GateKey::And);
+            !asked && preset.is_some_and(|it| it.facts().demands.contains(&Demand::Secret))
         });
         let fixes = self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]);
         let unused = [
@@ -719,9 +798,29 @@ impl Config {
             ("counts", self.counts.is_some()),
             ("headers", self.headers.is_some()),
         ];
-        let unused = unused.into_iter().find(|(_, stated)| *stated);
+        // A custom-proxy-fix believes the same peers.
+        let of_peers = [
+            ("trust", self.trust.is_some()),
+            ("trust_file", self.trust_file.is_some()),
+            ("any_peer", self.any_peer == Some(true)),
+            ("hops", self.hops.is_some()),
+        ];
+        let custom = fixes.iter().any(|fix| matches!(fix, FixKey::CustomProxyFix(_)));
+        let unused = unused.into_iter().chain(of_peers.into_iter().filter(|_| !custom));
         let unused = unused.filter(|_| !fixes.iter().any(|fix| matches!(fix, FixKey::ProxyFix)));
+        let unused = unused.into_iter().find(|(_, stated)| *stated);
+        let shadow = self.shadow.as_ref().is_some_and(|shadow| shadow.names_more_than_is_carried());
+        let not_carried = if self.names_more_than_is_carried() {
+            Some("fields")
+        } else {
+            shadow.then_some("shadow.fields")
+        };
         [
+            not_carried.map(|place| {
+                let message = "the family has no header for one of these, so that it is not read; take it out, or \
+                               name its header with the key headers";
+                ("field-not-carried", place.to_owned(), message)
+            }),
             set_not_read.then(|| {
                 let message = "every peer is trusted, so that this is not read; remove any_peer";
                 ("trust-not-read", set.to_owned(), message)
@@ -733,7 +832,7 @@ impl Config {
             }),
             shared.map(|(place, _)| {
                 let message = "other customers of the provider connect from the same machines; let your account \
-                               add a secret to each request, and ask for it with the key secret";
+                               add a secret to each request, and ask for it with the key secret and the gate \"and\"";
                 ("secret-not-asked-for", place, message)
             }),
             unused.map(|(key, _)| {
@@ -765,9 +864,16 @@ impl Config {
 
 impl Finding {
     /// The codes that a finding can have.
-    pub fn codes() -> impl Iterator<Item = &'static str> {
-        let own =
-            ["does-not-build", "trust-not-read", "inline-secret", "secret-not-asked-for", "policy-not-used"];
+    pub fn codes() -> impl Iterator<Item = &'static str> + Clone {
+        let own = [
+            "does-not-build",
+            "secret-missing",
+            "field-not-carried",
+            "trust-not-read",
+            "inline-secret",
+            "secret-not-asked-for",
+            "policy-not-used",
+        ];
         own.into_iter().chain(Code::ALL.iter().map(|code| code.as_str()))
     }
 }
