@@ -196,7 +196,6 @@ impl Config {
             ("write", self.write.is_some()),
             ("absolute_uri", options.absolute),
             ("guard", self.guard.is_some()),
-            ("on_incomplete", self.on_incomplete == Some(OnIncomplete::Reject)),
             ("sentinels", self.sentinels == Some(true)),
         ];
         if let Some((key, _)) = idle.iter().find(|(_, stated)| *stated && !judges) {
@@ -220,7 +219,7 @@ impl Config {
         Ok(Stack {
             fixes: fixes.into(),
             policy,
-            guard: self.guarded()?,
+            guard: self.guarded(judges)?,
             shadow,
             #[cfg(feature = "reload")]
             reload,
@@ -447,7 +446,7 @@ impl Config {
         Ok(Shadow::new(self.gated(shadow, shadow.policy()?, proof)?))
     }
 
-    fn guarded(&self) -> Result<Guard, Error> {
+    fn guarded(&self, judges: bool) -> Result<Guard, Error> {
         let keys = self.guard.as_ref();
         let limits = match keys {
             None => (usize::MAX, usize::MAX),
@@ -455,7 +454,7 @@ impl Config {
             Some(_) => Guard::LIMITS,
         };
         let mut guard = Guard::new().limits(limits.0, limits.1).map_err(at("guard.limits"))?;
-        let reject = self.on_incomplete == Some(OnIncomplete::Reject);
+        let reject = judges && self.on_incomplete == Some(OnIncomplete::Reject);
         let Some(keys) = keys else { return Ok(if reject { guard.reject_incomplete() } else { guard }) };
         let asked = |key: Option<bool>| key == Some(true);
         if (asked(keys.reject_incomplete) || asked(keys.strict))
