@@ -981,7 +981,6 @@ mod tests {
                 "trust = \"unix\"\n[shadow]\npreset = \"azure-front-door\"\ntrust = \"192.0.2.1\"",
                 "shadow: preset: nothing is believed without a proof in",
             ),
-            ("fixes = []\non_incomplete = \"reject\"", "on_incomplete: no fix of the stack"),
             ("remove = [\"X-A\", \"Host\"]", "remove[1]: "),
             ("[guard]\nallow_hosts = []", "guard.allow_hosts: "),
             ("on_incomplete = \"proceed\"\n[guard]\nstrict = true", "on_incomplete: \"proceed\", and"),

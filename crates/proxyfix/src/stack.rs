@@ -803,6 +803,7 @@ impl Config {
             ("trust_file", self.trust_file.is_some()),
             ("any_peer", self.any_peer == Some(true)),
             ("hops", self.hops.is_some()),
+            ("on_incomplete", self.on_incomplete == Some(OnIncomplete::Reject)),
         ];
         let custom = fixes.iter().any(|fix| matches!(fix, FixKey::CustomProxyFix(_)));
         let unused = unused.into_iter().chain(of_peers.into_iter().filter(|_| !custom));
