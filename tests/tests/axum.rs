@@ -8,8 +8,8 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
-use proxyfix::{Guard, LighttpdCgiRootFix, Mount, Peer, ProxyFix, TrustedProxies};
-use proxyfix_axum::{AbsoluteUrl, ClientIp, ConnectedPeer, Rejection, wrap};
+use proxyfix::{Guard, LighttpdCgiRootFix, Mount, Peer, Proof, ProxyFix, TrustedProxies};
+use proxyfix_axum::{AbsoluteUrl, ClientIp, ConnectedPeer, Rejection, Wrapped, wrap};
 use tower::{Layer, ServiceExt};
 
 fn trusted() -> TrustedProxies {
@@ -39,8 +39,10 @@ async fn ask(peer: Option<&str>, path: &str, headers: &[(&str, &str)]) -> (Statu
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let app = wrap(router(), proxy_fix());
-    let request = request.body(Body::empty()).unwrap();
+    answer(wrap(router(), proxy_fix()), peer, request.body(Body::empty()).unwrap()).await
+}
+
+async fn answer(app: Wrapped<ProxyFix>, peer: Option<&str>, request: Request<Body>) -> (StatusCode, String) {
     let response = match peer {
         Some(peer) => MockConnectInfo(peer.parse::<SocketAddr>().unwrap()).layer(app).oneshot(request).await,
         None => app.oneshot(request).await,
@@ -83,6 +85,17 @@ async fn connect_info_stays_where_the_client_is_the_peer() {
 async fn connect_info_is_withheld_where_nobody_knows_the_client() {
     let (status, body) = ask(PROXY, "/connect-info", &[JUNK]).await;
     assert!(!status.is_success() && !body.contains("10.0.0.2"), "{body}");
+}
+
+/// A listed proxy without its proof may forward for anybody: it is not the client, nor a wiring error.
+#[tokio::test]
+async fn an_unproven_proxy_is_no_client() {
+    let fix = ProxyFix::builder(trusted()).and_proof(Proof::from_fn(|_, _| false)).build().unwrap();
+    for (path, status) in [("/client", 400), ("/connect-info", 500)] {
+        let request = Request::get(path).header(CHAIN.0, CHAIN.1).body(Body::empty()).unwrap();
+        let (found, body) = answer(wrap(router(), fix.clone()), PROXY, request).await;
+        assert_eq!(found.as_u16(), status, "{path}: {body}");
+    }
 }
 
 #[tokio::test]

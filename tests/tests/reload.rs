@@ -226,7 +226,7 @@ fn what_is_no_file_is_not_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let (_, reload) = reloadable("10.0.0.2");
     let error = reload.watch_file(directory.path(), OFTEN).unwrap_err().to_string();
-    assert!(error.contains("it is not a file"), "{error}");
+    assert!(error.contains("it is no regular file"), "{error}");
 }
 
 #[tokio::test]

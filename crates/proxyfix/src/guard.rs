@@ -547,6 +547,22 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_does_not_prove_itself_leaves_the_client_unknown() {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let unproven = crate::Proof::from_fn(|_, _| false);
+        let fix = ProxyFix::builder(trusted).and_proof(unproven).build().unwrap();
+        for (peer, refused) in [("10.0.0.2", Some(400)), ("203.0.113.9", None)] {
+            let request = Request::get("/").header("host", "a.example");
+            let request = request.extension(peer.parse::<Peer>().unwrap());
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            fix.fix(&mut parts);
+            assert_refuses(&Guard::new(), &parts, None);
+            assert_refuses(&Guard::new().reject_incomplete(), &parts, refused);
+            assert_refuses(&Guard::new().strict(), &parts, refused);
+        }
+    }
+
+    #[test]
     fn strictness_refuses_whatever_is_odd() {
         const HOST: (&str, &str) = ("host", "a.example");
         const CHAIN: (&str, &str) = ("x-forwarded-for", "203.0.113.9, 10.0.0.7");

@@ -19,10 +19,8 @@
 //! ```
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -178,7 +176,7 @@ impl Reload {
     ) -> Result<Watch, Error> {
         let path = path.into();
         let named = |error: &dyn fmt::Display| Error::refused(&format!("{}: {error}", path.display()));
-        let mut last = read_watched(&path).map_err(|error| named(&error))?;
+        let mut last = read_file(&path).map_err(|error| named(&error))?;
         read(&last).and_then(|trusted| self.replace(&trusted)).map_err(|error| named(&error))?;
 
         let (stop, stopped) = mpsc::channel::<()>();
@@ -188,7 +186,7 @@ impl Reload {
         let watch = move || {
             let mut failed = None;
             while stopped.recv_timeout(at_least(interval)) == Err(RecvTimeoutError::Timeout) {
-                let problem = match read_watched(&path) {
+                let problem = match read_file(&path) {
                     Ok(octets) if octets == last => None,
                     Ok(octets) => {
                         last = octets;
@@ -282,11 +280,6 @@ enum Careful {
 /// A file is not read without pause.
 fn at_least(interval: Duration) -> Duration {
     interval.max(Duration::from_millis(1))
-}
-
-/// A pipe would be waited for.
-fn read_watched(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.is_file() { read_file(path) } else { Err(io::Error::other("it is not a file")) }
 }
 
 fn check_mistakes(present: &Policy, new: &Policy) -> Result<(), Error> {
