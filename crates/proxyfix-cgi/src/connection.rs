@@ -4,6 +4,7 @@
 //! polls it, which usually is the same task; so there is no channel between the two, and nothing is read
 //! before it is asked for. While the service works, the task looks whether the web server is still there.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
@@ -354,15 +355,8 @@ where
         state.turn += 1;
         let empty = declared == Some(0) || (declared.is_none() && state.has_no_body());
         state.read_at = Instant::now();
-        state.body = Incoming {
-            end: None,
-            held: !empty,
-            waiting: false,
-            declared,
-            received: 0,
-            limit: self.gateway.limits.body,
-            too_large: false,
-        };
+        state.body =
+            Incoming { held: !empty, declared, limit: self.gateway.limits.body, ..Incoming::default() };
         if empty {
             return Body::empty();
         }
@@ -403,30 +397,27 @@ where
             if let Some(lost) = state.lost.take() {
                 return Err(lost);
             }
-            if state.body.end.is_some() || !state.body.held {
-                match state.poll_event(watched) {
-                    Poll::Pending => break,
-                    Poll::Ready(event) => match event? {
-                        Event::Reply(records) | Event::LastReply(records) => {
-                            state.replies.extend_from_slice(&records);
-                        }
-                        Event::Abort => return Err(Lost::Aborted),
-                        Event::End => state.body.end = Some(Ok(())),
-                        Event::Data(_) | Event::Head { .. } | Event::TooLarge => {}
-                    },
-                }
-            } else if state.octets.len() >= READ.1 {
-                // The rest stays with the web server until the service asks for it.
+            // What the service does not ask for stays with the web server, but for what tells whether it is
+            // still there.
+            if state.body.held && state.body.ahead_octets >= READ.1 {
                 break;
-            } else {
-                let Poll::Ready(read) = state.poll_read(watched) else { break };
-                read?;
-                if state.closed {
-                    return Err(Lost::Gone);
+            }
+            let Poll::Ready(event) = state.poll_event(watched) else { break };
+            match event? {
+                Event::Data(data) if state.body.held && state.body.end.is_none() => {
+                    state.body.ahead_octets += data.len();
+                    state.body.ahead.push_back(data);
                 }
-                if state.body.waiting {
-                    shared.wakers.wake_body();
+                Event::End => state.body.came_whole = true,
+                Event::Abort => return Err(Lost::Aborted),
+                Event::Reply(records) | Event::LastReply(records) => {
+                    state.replies.extend_from_slice(&records);
+                    continue;
                 }
+                Event::Data(_) | Event::Head { .. } | Event::TooLarge => continue,
+            }
+            if state.body.waiting {
+                shared.wakers.wake_body();
             }
         }
         if state.body.waiting && state.body.end.is_none() {
@@ -730,6 +721,11 @@ struct Incoming {
     held: bool,
     /// Whether somebody waits for more of it.
     waiting: bool,
+    /// What was read before it was asked for.
+    ahead: VecDeque<Bytes>,
+    ahead_octets: usize,
+    /// Whether the end was read.
+    came_whole: bool,
     declared: Option<u64>,
     received: u64,
     limit: u64,
@@ -743,6 +739,18 @@ impl<IO: AsyncRead + Unpin> State<IO> {
 
     fn has_no_body(&self) -> bool {
         self.protocol.has_no_body(&self.octets)
+    }
+
+    /// The next of what is for the body, read ahead or not.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Lost>> {
+        if let Some(data) = self.body.ahead.pop_front() {
+            self.body.ahead_octets -= data.len();
+            return Poll::Ready(Ok(Event::Data(data)));
+        }
+        if self.body.came_whole {
+            return Poll::Ready(Ok(Event::End));
+        }
+        self.poll_event(cx)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Lost>> {
@@ -785,7 +793,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                 let flaw = end.as_mut().err().and_then(Option::take);
                 return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
             }
-            let Poll::Ready(event) = state.poll_event(&mut watched) else {
+            let Poll::Ready(event) = state.poll_body(&mut watched) else {
                 state.body.waiting = true;
                 return Poll::Pending;
             };
@@ -845,6 +853,8 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
         let mut state = self.lock();
         if state.turn == turn {
             state.body.held = false;
+            state.body.ahead.clear();
+            state.body.ahead_octets = 0;
             state.body.waiting = false;
             wake(&self.wakers.driver);
         }
