@@ -90,13 +90,6 @@ impl Protocol {
         }
     }
 
-    fn skipped(&self) -> u64 {
-        match self {
-            Self::FastCgi(decoder) => decoder.skipped(),
-            Self::Scgi(_) => 0,
-        }
-    }
-
     fn finish(&mut self) {
         if let Self::FastCgi(decoder) = self {
             decoder.finish();
@@ -250,6 +243,7 @@ where
                             self.out.end_request(id);
                         }
                     }
+                    Poll::Ready(Ok(Event::Unread)) => return Poll::Ready(Err(Lost::Unread)),
                     Poll::Ready(Ok(Event::Data(_) | Event::End)) => {}
                     Poll::Ready(Err(Lost::Gone)) if state.is_idle() => return Poll::Ready(Ok(None)),
                     Poll::Ready(Err(lost)) => return Poll::Ready(Err(lost)),
@@ -261,13 +255,9 @@ where
                 return poll_deadline(self.timer.as_mut(), end, cx).map(|()| Err(Lost::TimedOut(WRITE)));
             }
             let idle = state.is_idle();
-            let skipped = state.protocol.skipped();
             drop(state);
             if last {
                 return Poll::Ready(Err(Lost::Refused));
-            }
-            if skipped > self.gateway.limits.unread {
-                return Poll::Ready(Err(Lost::Unread));
             }
             if idle && told.is_none() && (self.stop.is_set() || self.stopped.as_mut().poll(cx).is_ready()) {
                 told = Some(Instant::now() + if first { LATE } else { Duration::ZERO });
@@ -414,7 +404,7 @@ where
                     state.replies.extend_from_slice(&records);
                     continue;
                 }
-                Event::Data(_) | Event::Head { .. } | Event::TooLarge => continue,
+                Event::Data(_) | Event::Head { .. } | Event::TooLarge | Event::Unread => continue,
             }
             if state.body.waiting {
                 shared.wakers.wake_body();
@@ -834,7 +824,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                     state.replies.extend_from_slice(&records);
                     wake(&self.wakers.driver);
                 }
-                Ok(Event::Head { .. } | Event::TooLarge) => {}
+                Ok(Event::Head { .. } | Event::TooLarge | Event::Unread) => {}
                 Ok(Event::Abort) => {
                     body.end = Some(Err(Some(Flaw::Aborted)));
                     state.lost = Some(Lost::Aborted);
