@@ -14,7 +14,7 @@
 mod body;
 mod connection;
 mod error;
-mod events;
+pub mod events;
 pub mod fastcgi;
 mod gateway;
 mod life;
