@@ -109,10 +109,7 @@ impl Gateway {
         let taken = self.take(variables, input);
         let (request, input) = match taken {
             Ok(it) => it,
-            Err(refusal) => {
-                report(Report::BadRequest, &refusal);
-                return out.refuse(refusal.status, &method);
-            }
+            Err(refusal) => return out.refuse(refusal.status, &method),
         };
         let answer = async {
             poll_fn(|cx| app.poll_ready(cx)).await?;
@@ -192,10 +189,12 @@ impl Gateway {
         }
         let limits = &self.limits;
         if variables.len() > limits.pairs || longest > limits.pair || octets > limits.variables {
-            return Err(Refusal::new(
+            let refusal = Refusal::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the environment is larger than the limits",
-            ));
+            );
+            report(Report::Limit, &refusal);
+            return Err(refusal);
         }
         let declared = declared_length(&variables);
         let chunked = declared.is_none()
@@ -204,7 +203,9 @@ impl Gateway {
                 .is_some_and(|it| it.trim_ascii().to_ascii_lowercase().ends_with(b"chunked"));
         let parts = self.request(variables)?;
         if declared.is_some_and(|it| it > limits.body) {
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the limit"));
+            let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the limit");
+            report(Report::Limit, &refusal);
+            return Err(refusal);
         }
         let input = Arc::new(Standard {
             state: Mutex::new(State::Unread { input, declared, limit: limits.body }),

@@ -45,7 +45,7 @@ const WEB_SERVERS: &str = "FCGI_WEB_SERVER_ADDRS";
 pub async fn serve<S, B>(app: S, http_address: &str) -> Result<(), Error>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + Send,
     S::Future: Send,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
@@ -96,7 +96,7 @@ impl Gateway {
     pub async fn fastcgi<S, B>(self, listener: Listener, app: S) -> Result<(), Error>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + Send,
         S::Future: Send,
         B: http_body::Body + Send + 'static,
         B::Data: Send,
@@ -110,7 +110,7 @@ impl Gateway {
     pub async fn scgi<S, B>(self, listener: Listener, app: S) -> Result<(), Error>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + Send,
         S::Future: Send,
         B: http_body::Body + Send + 'static,
         B::Data: Send,
@@ -129,7 +129,7 @@ impl Gateway {
     ) -> Result<(), Error>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + Send,
         S::Future: Send,
         B: http_body::Body + Send + 'static,
         B::Data: Send,
@@ -173,7 +173,7 @@ impl Gateway {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         S: Service<Request<Body>, Response = Response<B>>,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + Send,
         B: http_body::Body,
         B::Error: Into<BoxError>,
     {
@@ -215,7 +215,7 @@ impl Gateway {
     pub async fn serve<S, B>(self, app: S, http_address: &str) -> Result<(), Error>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + Send,
         S::Future: Send,
         B: http_body::Body + Send + 'static,
         B::Data: Send,
@@ -237,7 +237,7 @@ impl Gateway {
     async fn http<S, B>(self, listener: Listener, app: S) -> Result<(), Error>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + Send,
         S::Future: Send,
         B: http_body::Body + Send + 'static,
         B::Data: Send,
@@ -358,7 +358,7 @@ struct Gated<S> {
 impl<S, B> Handler for Gated<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + Send,
     S::Future: Send,
     B: http_body::Body + Send + 'static,
     B::Data: Send,

@@ -36,7 +36,7 @@ impl<S> Web<S> {
 impl<S, B> Handler for Web<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + Send,
     S::Future: Send,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
