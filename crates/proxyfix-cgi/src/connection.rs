@@ -90,6 +90,13 @@ impl Protocol {
         }
     }
 
+    fn malformed(&self) -> Report {
+        match self {
+            Self::FastCgi(_) => Report::Malformed,
+            Self::Scgi(_) => Report::ScgiMalformed,
+        }
+    }
+
     fn finish(&mut self) {
         if let Self::FastCgi(decoder) = self {
             decoder.finish();
@@ -609,8 +616,9 @@ where
 
     fn report(&self, lost: &Lost) {
         match lost {
-            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed | Lost::Io(_) => {}
-            Lost::Malformed(flaw) => report(Report::Malformed, flaw),
+            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed => {}
+            Lost::Io(error) => tracing::trace!(%error, "a connection was lost"),
+            Lost::Malformed(flaw) => report(self.shared.lock().protocol.malformed(), flaw),
             Lost::TimedOut(what) => report(Report::Timeout, what),
             Lost::Unread => report(Report::Drain, &"a body was not read, and is too long to be skipped"),
         }
