@@ -64,6 +64,7 @@ pub struct Decoder {
     params: BytesMut,
     limits: (usize, usize, usize),
     connections: usize,
+    unread: u64,
     /// Octets that were for nobody since the last request.
     skipped: u64,
     questions: u32,
@@ -115,6 +116,9 @@ pub enum Event {
     Reply(Bytes),
     /// The same, and the connection is to be closed.
     LastReply(Bytes),
+    /// More came since the last answer that belongs to no request than [`Limits::unread`] admits: the rest
+    /// of a body, mostly.
+    Unread,
 }
 
 /// Why a connection cannot go on: the web server broke the protocol.
@@ -147,6 +151,7 @@ impl Decoder {
             params: BytesMut::new(),
             limits: (limits.variables, limits.pairs, limits.pair),
             connections: limits.connections,
+            unread: limits.unread,
             skipped: 0,
             questions: 0,
         }
@@ -162,9 +167,16 @@ impl Decoder {
         self.request.is_none() && self.content == 0 && self.padding == 0
     }
 
-    /// Octets since the last [`finish`](Self::finish) that belonged to no request.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
+    /// Whether `octets`, which come next, are the end of the body.
+    pub(crate) fn has_no_body(&self, octets: &[u8]) -> bool {
+        let end = |id: u16| header(STDIN, id, 0);
+        let next = octets.get(usize::from(self.padding)..).and_then(|it| it.get(..6));
+        match (self.request, next) {
+            (Some(Request { id, stage: Stage::Stdin, .. }), Some(next)) => {
+                self.content == 0 && next == &end(id)[..6]
+            }
+            _ => false,
+        }
     }
 
     /// The request is answered: what still comes of it is skipped, and its id may begin another one.
@@ -201,7 +213,13 @@ impl Decoder {
                         let room = QUESTION.saturating_sub(self.record.len());
                         self.record.extend_from_slice(&taken[..length.min(room)]);
                     }
-                    Purpose::Nothing => self.skipped += length as u64,
+                    Purpose::Nothing if self.request.is_none() => {
+                        self.skipped += length as u64;
+                        if self.skipped > self.unread {
+                            return Ok(Some(Event::Unread));
+                        }
+                    }
+                    Purpose::Nothing => {}
                 }
                 if self.content > 0 {
                     continue;
