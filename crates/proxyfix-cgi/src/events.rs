@@ -7,7 +7,7 @@
 //! | `fcgi.untrusted_peer` | warn | somebody connected who is not allowed to, and was turned away |
 //! | `fcgi.malformed` | warn | a web server broke the FastCGI protocol; the connection was closed |
 //! | `scgi.malformed` | warn | a web server broke the SCGI protocol; the connection was closed |
-//! | `fcgi.limit` | warn | there were too many connections |
+//! | `fcgi.limit` | warn | there were too many connections, or one could not be accepted |
 //! | `fcgi.timeout` | debug | a web server took too long (FastCGI and SCGI) |
 //! | `fcgi.drain` | warn | too much of a body was left unread; the connection was closed |
 //! | `cgi.malformed` | warn | no request could be made of the variables; it was refused |
@@ -66,7 +66,7 @@ catalogue! {
     Malformed: "fcgi.malformed" WARN,
     /// A web server broke the SCGI protocol.
     ScgiMalformed: "scgi.malformed" WARN,
-    /// There are too many connections.
+    /// There are too many connections, or one cannot be accepted.
     Connections: "fcgi.limit" WARN,
     /// A time was over.
     Timeout: "fcgi.timeout" DEBUG,

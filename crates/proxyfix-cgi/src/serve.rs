@@ -568,7 +568,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
                 }
                 Err(error) if passes(&error) => {}
                 Err(error) => {
-                    report(Report::Limit, &format_args!("a connection cannot be accepted: {error}"));
+                    report(Report::Connections, &format_args!("a connection cannot be accepted: {error}"));
                     tokio::select! {
                         biased;
                         () = end.wait() => break,
@@ -583,7 +583,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
     drop(file);
     let finished = async {
         if let Err(error) = work.drain(socket).await {
-            report(Report::Limit, &format_args!("a connection cannot be accepted: {error}"));
+            report(Report::Connections, &format_args!("a connection cannot be accepted: {error}"));
         }
         work.finish().await;
     };
