@@ -142,7 +142,7 @@ impl Gateway {
             Some(until) => End::Until(until),
             None => End::signals(true)?,
         };
-        tracing::info!("listening on {}", open.name);
+        report(Report::Listening, &format_args!("listening on {}", open.name));
         let (connections, time) = (self.limits.connections, self.limits.shutdown_time);
         let handler = Gated { gate, gateway: Arc::new(self), app, protocol };
         run(open, end, Room::new(connections, REFUSED), time, handler).await;
@@ -251,7 +251,7 @@ impl Gateway {
             Some(until) => End::Until(until),
             None => End::signals(false)?,
         };
-        tracing::info!("listening on {}, for HTTP", open.name);
+        report(Report::Listening, &format_args!("listening on {}, for HTTP", open.name));
         if io::stderr().is_terminal() {
             let scheme = if open.name.starts_with("unix:") { "" } else { "http://" };
             eprintln!("listening on {scheme}{}", open.name);
@@ -447,6 +447,12 @@ impl<H: Handler> Work<H> {
             note(&ended);
         }
         let Place { permit, refuse } = self.room.best(place);
+        if refuse {
+            report(
+                Report::Connections,
+                &"there are as many connections as the limit admits; the next ones get 503",
+            );
+        }
         let stop = self.stop.clone();
         match stream {
             Stream::Unix(io) => spawn(&mut self.tasks, self.handler.handle(io, peer, stop, refuse), permit),
@@ -568,7 +574,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
                 }
                 Err(error) if passes(&error) => {}
                 Err(error) => {
-                    report(Report::Limit, &format_args!("a connection cannot be accepted: {error}"));
+                    report(Report::Connections, &format_args!("a connection cannot be accepted: {error}"));
                     tokio::select! {
                         biased;
                         () = end.wait() => break,
@@ -583,7 +589,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
     drop(file);
     let finished = async {
         if let Err(error) = work.drain(socket).await {
-            report(Report::Limit, &format_args!("a connection cannot be accepted: {error}"));
+            report(Report::Connections, &format_args!("a connection cannot be accepted: {error}"));
         }
         work.finish().await;
     };
@@ -595,7 +601,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
     };
     if !finished {
         report(
-            Report::Timeout,
+            Report::CutOff,
             &format_args!("{} connections are cut off: the process ends", work.tasks.len()),
         );
         work.tasks.abort_all();
@@ -603,70 +609,4 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gate(allowed: Option<&str>, listed: Option<&str>) -> Gate {
-        let gateway = match allowed {
-            Some(set) => Gateway::new().allow(set.parse().unwrap()),
-            None => Gateway::new(),
-        };
-        Gate::new(&gateway, listed.map(|text| read_list(text).unwrap()))
-    }
-
-    #[track_caller]
-    fn assert_admits(allowed: Option<&str>, listed: Option<&str>, peer: &str, expected: bool) {
-        let admits = gate(allowed, listed).admits(&peer.parse().unwrap());
-        assert_eq!(admits, expected, "allowed {allowed:?}, listed {listed:?}, peer {peer}");
-    }
-
-    #[test]
-    fn t161_who_may_connect_is_stated_or_of_this_machine() {
-        assert_admits(None, None, "unix", true);
-        assert_admits(None, None, "127.0.0.1:4711", true);
-        assert_admits(None, None, "[::1]:4711", true);
-        assert_admits(None, None, "[::ffff:127.0.0.1]:4711", true);
-        assert_admits(None, None, "203.0.113.9:4711", false);
-        assert_admits(Some("10.0.0.0/8"), None, "10.0.0.2:4711", true);
-        assert_admits(Some("10.0.0.0/8"), None, "127.0.0.1:4711", false);
-        assert_admits(Some("10.0.0.0/8"), None, "unix", false);
-        assert_admits(Some("10.0.0.0/8, unix"), None, "unix", true);
-        assert!(!gate(None, None).admits(&Peer::unknown()));
-        let everybody = Gateway::new().allow(proxyfix_policy::TrustedProxies::dangerously_trust_every_peer());
-        assert!(!Gate::new(&everybody, None).admits(&Peer::unknown()));
-    }
-
-    #[test]
-    fn t161_the_list_of_the_starter_is_honoured() {
-        assert_admits(None, Some("192.0.2.7,192.0.2.8"), "192.0.2.8:4711", true);
-        assert_admits(None, Some("192.0.2.7, ::1"), "[::1]:4711", true);
-        assert_admits(None, Some("192.0.2.7"), "127.0.0.1:4711", false);
-        assert_admits(None, Some("192.0.2.7"), "unix", true);
-        // What is stated twice has to be true twice.
-        assert_admits(Some("10.0.0.0/8"), Some("192.0.2.7"), "10.0.0.2:4711", false);
-        assert_admits(Some("10.0.0.0/8"), Some("192.0.2.7"), "192.0.2.7:4711", false);
-        assert_admits(Some("10.0.0.0/8"), Some("10.0.0.2"), "10.0.0.2:4711", true);
-    }
-
-    #[test]
-    fn t161_a_list_that_cannot_be_read_is_an_error() {
-        for text in ["", "192.0.2.7,", "localhost", "192.0.2.0/24"] {
-            let error = read_list(text).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("FCGI_WEB_SERVER_ADDRS is {text:?}, of which ")), "{error}");
-            assert!(error.contains("expected addresses with commas between"), "{error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_place_that_became_free_is_taken() {
-        let room = Room::new(1, 1);
-        let first = room.wait().await;
-        let second = room.wait().await;
-        assert!(!first.refuse && second.refuse);
-        drop(first);
-        assert!(!room.best(second).refuse);
-        // Both are free again.
-        let (first, second) = (room.wait().await, room.wait().await);
-        assert!(!first.refuse && second.refuse);
-    }
-}
+mod tests;

@@ -8,7 +8,6 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
 
 use axum::Router;
@@ -21,7 +20,7 @@ use http_body_util::BodyExt as _;
 use libtest_mimic::{Arguments, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use proxyfix_cgi::fastcgi::{read_pairs, write_pair};
+use proxyfix_cgi::fastcgi::write_pair;
 use proxyfix_cgi::{Error, Gateway, Limits, Listener, MetaVariables};
 use tempfile::TempDir;
 
@@ -137,7 +136,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
     }
 
     fn log(&mut self) -> BufReader<std::process::ChildStderr> {
@@ -155,7 +154,7 @@ impl Process {
         // Somebody has to read on.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         let address = line.split("listening on ").nth(1).unwrap();
-        address.split([',', '\n']).next().unwrap().to_owned()
+        address.split([',', ' ', '\n']).next().unwrap().to_owned()
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -316,7 +315,7 @@ fn backlog() {
 }
 
 fn second_signal() {
-    let (_folder, listener, connect) = socket();
+    let (folder, listener, connect) = socket();
     let mut process = Process::on(listener);
     let mut log = process.log();
     let mut slow = connect();
@@ -324,7 +323,7 @@ fn second_signal() {
     assert!(ask(connect(), "/").ends_with(HELLO));
     process.signal(Signal::SIGTERM);
     // Once nobody accepts any more, the first one has been seen.
-    while UnixStream::connect(_folder.path().join("app.sock")).is_ok() {
+    while UnixStream::connect(folder.path().join("app.sock")).is_ok() {
         std::thread::yield_now();
     }
     process.signal(Signal::SIGTERM);
