@@ -542,6 +542,12 @@ fn table() -> String {
          | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for Row { server, versions, cells } in rows {
+        let server = match &*server {
+            "apache" => "Apache",
+            "caddy" => "Caddy",
+            "haproxy" => "HAProxy",
+            server => server,
+        };
         text += &format!("| {server} {} | {cells}\n", versions.join(", "));
     }
     text
