@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | an application that answers with everything it sees | [`serve`](server::serve) | `server.rs` |
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
+//! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
@@ -11,6 +12,8 @@
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
 #![allow(clippy::missing_panics_doc, reason = "a journey that cannot go on panics")]
 
+#[cfg(target_os = "linux")]
+pub mod application;
 pub mod client;
 pub mod log;
 #[cfg(target_os = "linux")] // `/proc` says who listens.
