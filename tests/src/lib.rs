@@ -6,6 +6,8 @@
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
 //! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
+//! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
+//! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
 //! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
@@ -15,6 +17,13 @@
 #[cfg(target_os = "linux")]
 pub mod application;
 pub mod client;
+#[cfg(target_os = "linux")]
+pub mod corpus;
+pub mod exact;
+#[cfg(target_os = "linux")]
+pub mod haproxy;
+#[cfg(target_os = "linux")]
+pub mod lighttpd;
 pub mod log;
 #[cfg(target_os = "linux")] // `/proc` says who listens.
 pub mod nginx;
