@@ -39,6 +39,9 @@ impl Gateway {
     /// Makes the head of a request of what the web server said.
     pub fn request(&self, variables: MetaVariables) -> Result<request::Parts, Refusal> {
         let mut parts = http::Request::new(()).into_parts().0;
+        let text = |name| std::str::from_utf8(variables.get(name).unwrap_or_default()).unwrap_or_default();
+        parts.method = text("REQUEST_METHOD").parse().unwrap_or_default();
+        parts.uri = text("REQUEST_URI").parse().unwrap_or_default();
         parts.extensions.insert(variables);
         Ok(parts)
     }

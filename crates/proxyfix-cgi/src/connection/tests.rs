@@ -1,0 +1,449 @@
+//! What a web server sees of a connection.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{get, post};
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::Limits;
+use crate::fastcgi::write_pair;
+
+const BEGIN: u8 = 1;
+const ABORT: u8 = 2;
+const END: u8 = 3;
+const PARAMS: u8 = 4;
+const STDIN: u8 = 5;
+const STDOUT: u8 = 6;
+const KEEP: u8 = 1;
+
+/// A web server at the other end.
+struct Server {
+    io: DuplexStream,
+    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    kind: u8,
+    id: u16,
+    content: Vec<u8>,
+}
+
+/// An answer: what came out, and whether it was completed.
+#[derive(Debug)]
+struct Answer {
+    stdout: String,
+    complete: bool,
+}
+
+fn record(kind: u8, id: u16, content: &[u8]) -> Vec<u8> {
+    [
+        &[1, kind][..],
+        &id.to_be_bytes(),
+        &u16::try_from(content.len()).unwrap().to_be_bytes(),
+        &[0, 0],
+        content,
+    ]
+    .concat()
+}
+
+fn begin(id: u16, flags: u8) -> Vec<u8> {
+    record(BEGIN, id, &[0, 1, flags, 0, 0, 0, 0, 0])
+}
+
+fn params(id: u16, variables: &[(&str, &str)]) -> Vec<u8> {
+    let mut content = BytesMut::new();
+    for (name, value) in variables {
+        write_pair(name.as_bytes(), value.as_bytes(), &mut content);
+    }
+    [record(PARAMS, id, &content), record(PARAMS, id, b"")].concat()
+}
+
+fn head(id: u16, flags: u8, method: &str, path: &str, length: &str) -> Vec<u8> {
+    let variables = [
+        ("REQUEST_METHOD", method),
+        ("REQUEST_URI", path),
+        ("PATH_INFO", path),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("CONTENT_LENGTH", length),
+        ("REMOTE_ADDR", "203.0.113.9"),
+    ];
+    [begin(id, flags), params(id, &variables)].concat()
+}
+
+/// A GET without a body.
+fn simple(id: u16, flags: u8, path: &str) -> Vec<u8> {
+    [head(id, flags, "GET", path, ""), record(STDIN, id, b"")].concat()
+}
+
+impl Server {
+    fn start(app: Router, limits: Limits) -> Self {
+        Self::start_with(app, limits, false)
+    }
+
+    fn start_with(app: Router, limits: Limits, refuse: bool) -> Self {
+        let (io, ours) = duplex(256 << 10);
+        let (stop, told) = Stop::new();
+        let protocol = Protocol::FastCgi(fastcgi::Decoder::new(&limits));
+        let gateway = Arc::new(Gateway::new().limits(limits));
+        let connection = Connection::new(ours, protocol, gateway, app, told, refuse);
+        Self { io, task: tokio::spawn(connection.run()), stop }
+    }
+
+    async fn send(&mut self, octets: &[u8]) {
+        self.io.write_all(octets).await.unwrap();
+    }
+
+    async fn record(&mut self) -> Option<Record> {
+        let mut header = [0; 8];
+        self.io.read_exact(&mut header).await.ok()?;
+        let mut content = vec![0; usize::from(u16::from_be_bytes([header[4], header[5]]))];
+        self.io.read_exact(&mut content).await.ok()?;
+        self.io.read_exact(&mut vec![0; usize::from(header[6])]).await.ok()?;
+        Some(Record { kind: header[1], id: u16::from_be_bytes([header[2], header[3]]), content })
+    }
+
+    /// The answer to request `id`.
+    async fn answer(&mut self, id: u16) -> Answer {
+        let mut stdout = Vec::new();
+        let complete = loop {
+            match self.record().await {
+                None => break false,
+                Some(record) => {
+                    assert_eq!(record.id, id, "{record:?}");
+                    match record.kind {
+                        STDOUT => stdout.extend(record.content),
+                        END => break record.content == [0; 8],
+                        other => panic!("a record of type {other}"),
+                    }
+                }
+            }
+        };
+        Answer { stdout: String::from_utf8_lossy(&stdout).into_owned(), complete }
+    }
+
+    async fn is_closed(&mut self) -> bool {
+        self.record().await.is_none()
+    }
+}
+
+/// Says what it read of the body, or why not.
+async fn length(request: Request) -> String {
+    let mut body = request.into_body();
+    let mut length = 0;
+    loop {
+        match body.frame().await {
+            None => break format!("{length} octets"),
+            Some(Ok(frame)) => length += frame.into_data().unwrap().len(),
+            Some(Err(error)) => break format!("{length} octets, then {}", error.into_inner()),
+        }
+    }
+}
+
+fn app() -> Router {
+    Router::new().route("/", get(async || "Hello, World!\n")).route("/length", post(length)).route(
+        "/large",
+        get(async || {
+            let piece = || Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(vec![b'x'; 100_000])));
+            axum::body::Body::new(StreamBody::new(stream::iter([piece(), piece(), piece()])))
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_request_is_answered_in_one_write_and_the_connection_closed() {
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&simple(1, 0, "/")).await;
+    let stdout = server.record().await.unwrap();
+    assert_eq!((stdout.kind, stdout.id), (STDOUT, 1));
+    assert!(stdout.content.ends_with(b"\r\n\r\nHello, World!\n"));
+    assert_eq!(server.record().await, Some(Record { kind: STDOUT, id: 1, content: vec![] }));
+    assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
+    assert!(server.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_kept_connection_answers_request_after_request_also_of_the_same_id() {
+    let mut server = Server::start(app(), Limits::default());
+    for id in [1, 1, 7, 1] {
+        server.send(&simple(id, KEEP, "/")).await;
+        let answer = server.answer(id).await;
+        assert!(answer.complete && answer.stdout.ends_with("Hello, World!\n"), "{answer:?}");
+    }
+    server.send(&simple(1, 0, "/")).await;
+    assert!(server.answer(1).await.complete);
+    assert!(server.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_body_comes_through_in_any_pieces() {
+    for piece in [1, 7, 8, 1000, 65_535] {
+        let mut server = Server::start(app(), Limits::default());
+        server.send(&head(1, KEEP, "POST", "/length", "")).await;
+        let mut wire = Vec::new();
+        for content in vec![b'x'; 130_000].chunks(65_535) {
+            wire.extend(record(STDIN, 1, content));
+        }
+        wire.extend(record(STDIN, 1, b""));
+        for piece in wire.chunks(piece) {
+            server.send(piece).await;
+        }
+        let answer = server.answer(1).await;
+        assert!(answer.complete && answer.stdout.ends_with("130000 octets"), "{piece}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_is_cut_into_records_and_whole() {
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&simple(1, KEEP, "/large")).await;
+    let answer = server.answer(1).await;
+    let (_, body) = answer.stdout.split_once("\r\n\r\n").unwrap();
+    assert!(answer.complete && body == "x".repeat(300_000), "{}", body.len());
+    server.send(&simple(1, 0, "/")).await;
+    assert!(server.answer(1).await.complete);
+}
+
+#[tokio::test]
+async fn t159_a_body_that_is_shorter_than_declared_is_an_error_and_a_longer_one_is_cut() {
+    for (declared, sent, expected) in [
+        ("5", 10, "5 octets"),
+        ("5", 5, "5 octets"),
+        ("10", 5, "the body ended after 5 of the 10 octets that CONTENT_LENGTH declares"),
+        ("", 5, "5 octets"),
+        ("-1", 5, "5 octets"),
+        ("0", 5, "0 octets"),
+    ] {
+        let mut server = Server::start(app(), Limits::default());
+        let body = [record(STDIN, 1, &b"x".repeat(sent)), record(STDIN, 1, b"")].concat();
+        server.send(&[head(1, KEEP, "POST", "/length", declared), body].concat()).await;
+        let answer = server.answer(1).await;
+        assert!(answer.complete && answer.stdout.ends_with(expected), "{declared}: {answer:?}");
+        // Nothing of it is left for the next one.
+        server.send(&simple(1, 0, "/")).await;
+        assert!(server.answer(1).await.stdout.ends_with("Hello, World!\n"));
+    }
+}
+
+#[tokio::test]
+async fn t160_a_body_over_the_limit_is_answered_with_413_declared_or_not() {
+    for declared in ["101", "99999999999", ""] {
+        let mut server = Server::start(app(), Limits::default().body(100));
+        let body = [record(STDIN, 1, &b"x".repeat(101)), record(STDIN, 1, b"")].concat();
+        server.send(&[head(1, KEEP, "POST", "/length", declared), body].concat()).await;
+        let answer = server.answer(1).await;
+        assert!(answer.complete && answer.stdout.starts_with("Status: 413 "), "{declared}: {answer:?}");
+        server.send(&simple(1, KEEP, "/")).await;
+        assert!(server.answer(1).await.stdout.starts_with("Status: 200 "), "{declared}");
+    }
+}
+
+#[tokio::test]
+async fn t162_t163_t166_lengths_that_do_not_fit_close_the_connection() {
+    let cases: [&[u8]; 6] = [
+        // Lengths of 2³¹ - 1, twice.
+        b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFFAB",
+        b"\x05\x00AB",
+        b"\x01\x7FAB",
+        // Cut within a length.
+        b"\x80\x00",
+        b"\x01",
+        // No name.
+        b"\x00\x01A",
+    ];
+    for content in cases {
+        let mut server = Server::start(app(), Limits::default());
+        server.send(&[begin(1, KEEP), record(PARAMS, 1, content), record(PARAMS, 1, b"")].concat()).await;
+        assert!(server.is_closed().await, "{}", content.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn t165_parameters_without_an_end_are_answered_with_431_and_the_connection_closed() {
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&begin(1, KEEP)).await;
+    server.send(&record(PARAMS, 1, &[b'x'; 65_535])).await;
+    server.send(&record(PARAMS, 1, &[b'x'; 65_535])).await;
+    let answer = server.answer(1).await;
+    assert!(answer.complete && answer.stdout.starts_with("Status: 431 "), "{answer:?}");
+    assert!(server.is_closed().await);
+
+    let name = "N".repeat(60);
+    for (limits, pairs) in [
+        (Limits::default().pairs(3), vec![("A", "1"), ("B", "2"), ("C", "3"), ("D", "4")]),
+        (Limits::default().pair(50), vec![(&*name, "1")]),
+    ] {
+        let mut server = Server::start(app(), limits);
+        server.send(&[begin(1, KEEP), params(1, &pairs)].concat()).await;
+        assert!(server.answer(1).await.stdout.starts_with("Status: 431 "));
+        assert!(server.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn t166_padding_is_skipped_by_count_whatever_it_holds() {
+    let mut padded = Vec::new();
+    for plain in [begin(1, KEEP), params(1, &[("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/")])] {
+        // Each record again, with padding that looks like a record.
+        let mut rest = &plain[..];
+        while !rest.is_empty() {
+            let length = 8 + usize::from(u16::from_be_bytes([rest[4], rest[5]]));
+            let (record, after) = rest.split_at(length);
+            padded.extend_from_slice(record);
+            let start = padded.len() - length;
+            padded[start + 6] = 24;
+            padded.extend(begin(9, KEEP));
+            padded.extend([1; 8]);
+            rest = after;
+        }
+    }
+    let mut end = record(STDIN, 1, b"");
+    end[6] = 255;
+    end.extend([0; 255]);
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&[padded, end].concat()).await;
+    let answer = server.answer(1).await;
+    assert!(answer.complete && answer.stdout.starts_with("Status: "), "{answer:?}");
+    server.send(&simple(2, 0, "/")).await;
+    assert!(server.answer(2).await.complete);
+}
+
+#[tokio::test]
+async fn t167_a_second_id_is_refused_and_its_octets_reach_nobody() {
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&head(1, KEEP, "POST", "/length", "")).await;
+    server.send(&[begin(2, KEEP), params(2, &[("A", "B")]), record(STDIN, 2, b"other")].concat()).await;
+    let refused = Record { kind: END, id: 2, content: vec![0, 0, 0, 0, 1, 0, 0, 0] };
+    assert_eq!(server.record().await, Some(refused));
+    server.send(&[record(STDIN, 1, b"own"), record(STDIN, 2, b""), record(STDIN, 1, b"")].concat()).await;
+    assert!(server.answer(1).await.stdout.ends_with("3 octets"));
+
+    for kind in [BEGIN, ABORT, PARAMS, STDIN, STDOUT] {
+        let mut server = Server::start(app(), Limits::default());
+        server.send(&record(kind, 0, &[0; 8])).await;
+        assert!(server.is_closed().await, "type {kind} with the id 0");
+    }
+}
+
+#[tokio::test]
+async fn t168_what_comes_out_of_order_closes_the_connection() {
+    let ended = || [head(1, KEEP, "POST", "/wait", ""), record(STDIN, 1, b"")].concat();
+    for wrong in [
+        [head(1, KEEP, "POST", "/wait", ""), begin(1, KEEP)].concat(),
+        [head(1, KEEP, "POST", "/wait", ""), params(1, &[("A", "B")])].concat(),
+        [ended(), record(STDIN, 1, b"")].concat(),
+        [ended(), record(STDIN, 1, b"more")].concat(),
+        [begin(1, KEEP), record(STDIN, 1, b"early")].concat(),
+    ] {
+        let app = Router::new().route("/wait", post(std::future::pending::<()>));
+        let mut server = Server::start(app, Limits::default());
+        server.send(&wrong).await;
+        assert!(server.is_closed().await, "{}", wrong.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn t169_other_versions_types_and_roles() {
+    let mut server = Server::start(app(), Limits::default());
+    let mut wrong = begin(1, KEEP);
+    wrong[0] = 2;
+    server.send(&wrong).await;
+    assert!(server.is_closed().await);
+
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&record(99, 0, b"what")).await;
+    assert_eq!(
+        server.record().await,
+        Some(Record { kind: 11, id: 0, content: vec![99, 0, 0, 0, 0, 0, 0, 0] })
+    );
+    server.send(&record(99, 1, b"what")).await;
+    for role in [2, 3, 0xFFFF_u16] {
+        let [high, low] = role.to_be_bytes();
+        server.send(&record(BEGIN, 3, &[high, low, KEEP, 9, 9, 9, 9, 9])).await;
+        server.send(&params(3, &[("A", "B")])).await;
+        let refused = Record { kind: END, id: 3, content: vec![0, 0, 0, 0, 3, 0, 0, 0] };
+        assert_eq!(server.record().await, Some(refused));
+    }
+    // The connection is none the worse for it.
+    let mut reserved = begin(1, KEEP);
+    reserved[7] = 0xFF;
+    reserved[11..].fill(0xFF);
+    let rest = simple(1, KEEP, "/").split_off(16);
+    server.send(&[reserved, rest].concat()).await;
+    assert!(server.answer(1).await.complete);
+    server.send(&record(BEGIN, 4, &[0, 3, 0, 0, 0, 0, 0, 0])).await;
+    assert_eq!(server.record().await.map(|it| it.content[4]), Some(3));
+    assert!(server.is_closed().await, "which was not to be kept");
+}
+
+#[tokio::test]
+async fn t170_management_records_are_answered_and_not_without_end() {
+    let mut asked = BytesMut::new();
+    for name in ["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS", "FCGI_OTHER"] {
+        write_pair(name.as_bytes(), b"", &mut asked);
+    }
+    asked.extend_from_slice(b"\x20");
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&record(9, 0, &asked)).await;
+    let answer = server.record().await.unwrap();
+    assert_eq!((answer.kind, answer.id), (10, 0));
+    let values = fastcgi::read_pairs(answer.content.into()).unwrap();
+    let values: Vec<_> = values.iter().map(|(name, value)| [name, value].concat()).collect();
+    let expected = ["FCGI_MAX_CONNS1024", "FCGI_MAX_REQS1024", "FCGI_MPXS_CONNS0"];
+    assert_eq!(values, expected.map(|it| it.as_bytes().to_vec()));
+
+    // One that is as long as it can be, over and over.
+    let flood = record(9, 0, &[b'x'; 65_535]);
+    let (mut read, mut write) = tokio::io::split(server.io);
+    let writing = tokio::spawn(async move { while write.write_all(&flood).await.is_ok() {} });
+    let mut answers = Vec::new();
+    read.read_to_end(&mut answers).await.unwrap();
+    writing.await.unwrap();
+    assert!(answers.len() <= 64 * 8, "{}", answers.len());
+}
+
+/// An application whose handler never answers; the receiver ends when the handler is dropped.
+fn waiting() -> (Router, mpsc::UnboundedReceiver<&'static str>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let app = app().route(
+        "/wait",
+        post(async move |request: Request| {
+            let _held = request;
+            sender.send("called").unwrap();
+            std::future::pending::<()>().await;
+        }),
+    );
+    (app, receiver)
+}
+
+/// Waits until a handler was called, and dropped with all that it holds.
+async fn dropped(told: &mut mpsc::UnboundedReceiver<&'static str>, server: Server) -> Server {
+    assert_eq!(told.recv().await, Some("called"));
+    server
+}
+
+#[tokio::test]
+async fn t171_an_abort_drops_the_handler_and_is_answered_once() {
+    let (app, mut told) = waiting();
+    let mut server = Server::start(app, Limits::default());
+    server.send(&[head(1, KEEP, "POST", "/wait", ""), record(ABORT, 9, b"")].concat()).await;
+    let mut server = dropped(&mut told, server).await;
+    server.send(&[record(STDIN, 1, b""), record(ABORT, 1, b"")].concat()).await;
+    assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
+    server.send(&simple(2, KEEP, "/")).await;
+    assert!(server.answer(2).await.complete);
+
+    // Straight after the beginning, as HAProxy does it.
+    server.send(&[begin(1, KEEP), record(ABORT, 1, b"")].concat()).await;
+    assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
+    server.send(&simple(1, 0, "/")).await;
+    assert!(server.answer(1).await.complete);
+}
