@@ -15,7 +15,7 @@ mod body;
 mod cgi;
 mod connection;
 mod error;
-mod events;
+pub mod events;
 pub mod fastcgi;
 mod gateway;
 mod life;
