@@ -90,10 +90,10 @@ impl Protocol {
         }
     }
 
-    fn skipped(&self) -> u64 {
+    fn malformed(&self) -> Report {
         match self {
-            Self::FastCgi(decoder) => decoder.skipped(),
-            Self::Scgi(_) => 0,
+            Self::FastCgi(_) => Report::Malformed,
+            Self::Scgi(_) => Report::ScgiMalformed,
         }
     }
 
@@ -250,6 +250,7 @@ where
                             self.out.end_request(id);
                         }
                     }
+                    Poll::Ready(Ok(Event::Unread)) => return Poll::Ready(Err(Lost::Unread)),
                     Poll::Ready(Ok(Event::Data(_) | Event::End)) => {}
                     Poll::Ready(Err(Lost::Gone)) if state.is_idle() => return Poll::Ready(Ok(None)),
                     Poll::Ready(Err(lost)) => return Poll::Ready(Err(lost)),
@@ -261,13 +262,9 @@ where
                 return poll_deadline(self.timer.as_mut(), end, cx).map(|()| Err(Lost::TimedOut(WRITE)));
             }
             let idle = state.is_idle();
-            let skipped = state.protocol.skipped();
             drop(state);
             if last {
                 return Poll::Ready(Err(Lost::Refused));
-            }
-            if skipped > self.gateway.limits.unread {
-                return Poll::Ready(Err(Lost::Unread));
             }
             if idle && told.is_none() && (self.stop.is_set() || self.stopped.as_mut().poll(cx).is_ready()) {
                 told = Some(Instant::now() + if first { LATE } else { Duration::ZERO });
@@ -414,7 +411,7 @@ where
                     state.replies.extend_from_slice(&records);
                     continue;
                 }
-                Event::Data(_) | Event::Head { .. } | Event::TooLarge => continue,
+                Event::Data(_) | Event::Head { .. } | Event::TooLarge | Event::Unread => continue,
             }
             if state.body.waiting {
                 shared.wakers.wake_body();
@@ -619,8 +616,9 @@ where
 
     fn report(&self, lost: &Lost) {
         match lost {
-            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed | Lost::Io(_) => {}
-            Lost::Malformed(flaw) => report(Report::Malformed, flaw),
+            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed => {}
+            Lost::Io(error) => tracing::trace!(%error, "a connection was lost"),
+            Lost::Malformed(flaw) => report(self.shared.lock().protocol.malformed(), flaw),
             Lost::TimedOut(what) => report(Report::Timeout, what),
             Lost::Unread => report(Report::Drain, &"a body was not read, and is too long to be skipped"),
         }
@@ -834,7 +832,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                     state.replies.extend_from_slice(&records);
                     wake(&self.wakers.driver);
                 }
-                Ok(Event::Head { .. } | Event::TooLarge) => {}
+                Ok(Event::Head { .. } | Event::TooLarge | Event::Unread) => {}
                 Ok(Event::Abort) => {
                     body.end = Some(Err(Some(Flaw::Aborted)));
                     state.lost = Some(Lost::Aborted);

@@ -499,9 +499,4 @@ mod tests {
             prop_assert_eq!(&send(octets.chunks(1)), &whole);
         }
     }
-
-    /// Whether nothing was read yet.
-    pub fn is_idle(&self) -> bool {
-        true
-    }
 }

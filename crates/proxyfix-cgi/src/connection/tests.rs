@@ -410,24 +410,24 @@ async fn t170_management_records_are_answered_and_not_without_end() {
     assert!(answers.len() <= 64 * 8, "{}", answers.len());
 }
 
-/// An application whose handler never answers; the receiver ends when the handler is dropped.
-fn waiting() -> (Router, mpsc::UnboundedReceiver<&'static str>) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let app = app().route(
-        "/wait",
-        post(async move |request: Request| {
-            let _held = request;
-            sender.send("called").unwrap();
-            std::future::pending::<()>().await;
-        }),
-    );
-    (app, receiver)
+/// Says when it is called, and when it is dropped.
+struct Told(mpsc::UnboundedSender<&'static str>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped");
+    }
 }
 
-/// Waits until a handler was called, and dropped with all that it holds.
-async fn dropped(told: &mut mpsc::UnboundedReceiver<&'static str>, server: Server) -> Server {
-    assert_eq!(told.recv().await, Some("called"));
-    server
+/// An application whose handler never answers, and what is told of it.
+fn waiting() -> (Router, mpsc::UnboundedReceiver<&'static str>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let wait = async move |request: Request| {
+        sender.send("called").unwrap();
+        let _held = (Told(sender), request);
+        std::future::pending::<()>().await;
+    };
+    (app().route("/wait", post(wait)), receiver)
 }
 
 #[tokio::test]
@@ -435,8 +435,9 @@ async fn t171_an_abort_drops_the_handler_and_is_answered_once() {
     let (app, mut told) = waiting();
     let mut server = Server::start(app, Limits::default());
     server.send(&[head(1, KEEP, "POST", "/wait", ""), record(ABORT, 9, b"")].concat()).await;
-    let mut server = dropped(&mut told, server).await;
+    assert_eq!(told.recv().await, Some("called"));
     server.send(&[record(STDIN, 1, b""), record(ABORT, 1, b"")].concat()).await;
+    assert_eq!(told.recv().await, Some("dropped"));
     assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
     server.send(&simple(2, KEEP, "/")).await;
     assert!(server.answer(2).await.complete);
@@ -446,4 +447,205 @@ async fn t171_an_abort_drops_the_handler_and_is_answered_once() {
     assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
     server.send(&simple(1, 0, "/")).await;
     assert!(server.answer(1).await.complete);
+}
+
+#[tokio::test]
+async fn t171_a_handler_is_dropped_when_the_web_server_goes_away() {
+    for body in [record(STDIN, 1, b""), record(STDIN, 1, b"not read"), vec![]] {
+        let (app, mut told) = waiting();
+        let mut server = Server::start(app, Limits::default());
+        server.send(&[head(1, 0, "POST", "/wait", ""), body].concat()).await;
+        assert_eq!(told.recv().await, Some("called"));
+        drop(server.io);
+        assert_eq!(told.recv().await, Some("dropped"));
+        server.task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn t172_what_nobody_read_does_not_become_the_next_request() {
+    // Within the limit it is skipped, though it looks like records; beyond it the connection ends.
+    for (length, next) in [(1, true), (60_000, true), (200_000, false)] {
+        let mut server = Server::start(app(), Limits::default());
+        let disguised = begin(2, KEEP).repeat(length / 16 + 1);
+        let mut sent = head(1, KEEP, "POST", "/", "");
+        for content in disguised.chunks(30_000) {
+            sent.extend(record(STDIN, 1, content));
+        }
+        sent.extend(record(STDIN, 1, b""));
+        sent.extend(simple(3, 0, "/"));
+        server.send(&sent).await;
+        let answer = server.answer(1).await;
+        assert!(answer.complete && answer.stdout.starts_with("Status: "), "{answer:?}");
+        if next {
+            assert!(server.answer(3).await.stdout.ends_with("Hello, World!\n"), "{length}");
+        } else {
+            assert!(server.is_closed().await, "{length}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t173_every_silence_has_an_end() {
+    // Nothing, a piece of a head, a head without its end: absolute, whatever trickles in.
+    for piece in [&b""[..], b"\x01", &begin(1, KEEP)] {
+        let mut server = Server::start(app(), Limits::default());
+        let began = Instant::now();
+        server.send(piece).await;
+        let (mut read, mut write) = tokio::io::split(server.io);
+        let trickle = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if write.write_all(&record(PARAMS, 1, b"x")[..1]).await.is_err() {
+                    break;
+                }
+            }
+        });
+        read.read_to_end(&mut Vec::new()).await.unwrap();
+        assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
+        trickle.abort();
+    }
+    // A kept connection is idle for a minute.
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&simple(1, KEEP, "/")).await;
+    server.answer(1).await;
+    let began = Instant::now();
+    assert!(server.is_closed().await);
+    assert_eq!(began.elapsed().as_secs(), 60);
+    // A body that stops ends with an error, and the handler says what it wants.
+    let mut server = Server::start(app(), Limits::default());
+    server.send(&head(1, KEEP, "POST", "/length", "")).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        server.send(&record(STDIN, 1, b"x")).await;
+    }
+    let answer = server.answer(1).await;
+    assert!(answer.stdout.ends_with("nothing more of the body in time"), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_read_may_take_its_time() {
+    let app = Router::new().route(
+        "/",
+        post(async |request: Request| {
+            tokio::time::sleep(Duration::from_secs(1000)).await;
+            length(request).await
+        }),
+    );
+    let mut server = Server::start(app, Limits::default());
+    server.send(&[head(1, 0, "POST", "/", ""), record(STDIN, 1, b"12345")].concat()).await;
+    tokio::time::sleep(Duration::from_secs(500)).await;
+    server.send(&record(STDIN, 1, b"")).await;
+    assert!(server.answer(1).await.stdout.ends_with("5 octets"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t173_a_web_server_that_takes_nothing_is_left() {
+    let mut server = Server::start(app(), Limits::default());
+    // Its buffer holds less than the answer.
+    server.send(&simple(1, KEEP, "/large")).await;
+    let began = Instant::now();
+    server.task.await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_does_not_read_stays_with_the_web_server() {
+    let (app, _told) = waiting();
+    let mut server = Server::start(app, Limits::default());
+    server.send(&head(1, 0, "POST", "/wait", "")).await;
+    let (_read, mut write) = tokio::io::split(server.io);
+    let mut taken = 0;
+    let piece = record(STDIN, 1, &[b'x'; 8184]);
+    while tokio::time::timeout(Duration::from_secs(5), write.write_all(&piece)).await.is_ok() {
+        taken += piece.len();
+    }
+    // The pipe between the two holds 256 KiB of it.
+    assert!(taken < 500 << 10, "{taken}");
+}
+
+#[tokio::test]
+async fn a_body_may_be_read_by_another_task() {
+    let app =
+        Router::new().route("/", post(async |request: Request| tokio::spawn(length(request)).await.unwrap()));
+    let mut server = Server::start(app, Limits::default());
+    server.send(&head(1, KEEP, "POST", "/", "")).await;
+    for _ in 0..100 {
+        server.send(&record(STDIN, 1, &[b'x'; 1000])).await;
+        tokio::task::yield_now().await;
+    }
+    server.send(&record(STDIN, 1, b"")).await;
+    assert!(server.answer(1).await.stdout.ends_with("100000 octets"));
+}
+
+#[tokio::test]
+async fn a_body_that_outlives_its_request_reads_nothing_of_the_next() {
+    let (sender, mut bodies) = mpsc::unbounded_channel();
+    let app = app().route(
+        "/keep",
+        post(async move |request: Request| {
+            sender.send(request).unwrap();
+        }),
+    );
+    let mut server = Server::start(app, Limits::default());
+    server.send(&[head(1, KEEP, "POST", "/keep", ""), record(STDIN, 1, b"first")].concat()).await;
+    assert!(server.answer(1).await.complete);
+    let stale = bodies.recv().await.unwrap();
+    server.send(&[record(STDIN, 1, b""), head(1, KEEP, "POST", "/length", "")].concat()).await;
+    assert!(length(stale).await.starts_with("0 octets, then the request was answered already"));
+    server.send(&[record(STDIN, 1, b"second"), record(STDIN, 1, b"")].concat()).await;
+    assert!(server.answer(1).await.stdout.ends_with("6 octets"));
+}
+
+#[tokio::test]
+async fn a_body_that_fails_is_never_completed() {
+    let app = Router::new().route(
+        "/{pieces}",
+        get(async |axum::extract::Path(pieces): axum::extract::Path<usize>| {
+            let piece = || Ok(http_body::Frame::data(Bytes::from(vec![b'x'; 100_000])));
+            let frames = std::iter::repeat_with(piece).take(pieces);
+            let frames = frames.chain([Err(std::io::Error::other("the disk is gone"))]);
+            axum::body::Body::new(StreamBody::new(stream::iter(frames.collect::<Vec<_>>())))
+        }),
+    );
+    let mut server = Server::start(app.clone(), Limits::default());
+    server.send(&simple(1, KEEP, "/2")).await;
+    let answer = server.answer(1).await;
+    assert!(!answer.complete && answer.stdout.starts_with("Status: 200 "), "{}", answer.stdout.len());
+    // As long as nobody saw anything, it is a failure like others.
+    let mut server = Server::start(app, Limits::default());
+    server.send(&simple(1, KEEP, "/0")).await;
+    let answer = server.answer(1).await;
+    assert!(answer.complete && answer.stdout.starts_with("Status: 500 "), "{answer:?}");
+}
+
+#[tokio::test]
+async fn too_many_connections_are_answered_with_503() {
+    let mut server = Server::start_with(app(), Limits::default(), true);
+    server.send(&simple(1, 0, "/")).await;
+    let answer = server.answer(1).await;
+    assert!(answer.complete && answer.stdout.starts_with("Status: 503 "), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_stop_a_connection_finishes_what_it_has() {
+    // Idle: at once. New: it may still bring its request. Busy: after the answer, though it was to be kept.
+    let mut idle = Server::start(app(), Limits::default());
+    idle.send(&simple(1, KEEP, "/")).await;
+    idle.answer(1).await;
+    let mut new = Server::start(app(), Limits::default());
+    let mut silent = Server::start(app(), Limits::default());
+    let mut busy = Server::start(app(), Limits::default());
+    busy.send(&head(1, KEEP, "POST", "/length", "")).await;
+    tokio::task::yield_now().await;
+    let began = Instant::now();
+    for server in [&idle, &new, &silent, &busy] {
+        server.stop.send(true).unwrap();
+    }
+    assert!(idle.is_closed().await && began.elapsed().is_zero());
+    new.send(&simple(1, KEEP, "/")).await;
+    assert!(new.answer(1).await.complete && new.is_closed().await);
+    assert!(silent.is_closed().await && began.elapsed() == LATE);
+    busy.send(&[record(STDIN, 1, b"12345"), record(STDIN, 1, b"")].concat()).await;
+    assert!(busy.answer(1).await.stdout.ends_with("5 octets") && busy.is_closed().await);
 }
