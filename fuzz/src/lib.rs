@@ -2,6 +2,8 @@
 //! with the crates that it checks. What it asks them is membership in a trusted set and no more, which
 //! the target `trusted` checks for itself.
 
+pub mod gateway;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
 
