@@ -68,7 +68,7 @@ catalogue! {
     Malformed: "fcgi.malformed" WARN,
     /// A web server broke the SCGI protocol.
     ScgiMalformed: "scgi.malformed" WARN,
-    /// There are too many connections.
+    /// There are too many connections, or one cannot be accepted.
     Connections: "fcgi.limit" WARN,
     /// A time was over.
     Timeout: "fcgi.timeout" DEBUG,
