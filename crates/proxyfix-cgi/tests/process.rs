@@ -96,8 +96,9 @@ fn application(role: &str) -> ExitCode {
             "auto" => proxyfix_cgi::serve(router(), "127.0.0.1:0").await,
             "listener" => gateway.fastcgi(listener(), router()).await,
             "patient" => {
-                let limits = Limits::default().shutdown_time(Duration::from_secs(1 << 30));
-                gateway.limits(limits).fastcgi(Listener::inherited(), router()).await
+                let long = Duration::from_secs(1 << 30);
+                let limits = Limits::default().shutdown_time(long).head_time(long);
+                gateway.limits(limits).serve(router(), "127.0.0.1:0").await
             }
             "small" => gateway.limits(Limits::default().body(10).pair(20_000)).cgi(router()).await,
             role => panic!("{role}: no such role"),
@@ -419,7 +420,7 @@ fn http(io: impl Read + Write, path: &str) -> String {
 }
 
 fn http_else() {
-    let mut process = Process::start(&mut command("auto"));
+    let mut process = Process::start(&mut command("patient"));
     let address = process.address();
     let answer = http(TcpStream::connect(&address).unwrap(), "/");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(HELLO), "{answer}");
