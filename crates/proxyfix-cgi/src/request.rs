@@ -139,7 +139,7 @@ impl Gateway {
             b"CONTENT_TYPE" | b"CONTENT_LENGTH" | b"CONNECTION" | b"KEEP_ALIVE" | b"TE"
             | b"TRANSFER_ENCODING" | b"UPGRADE" | b"TRAILER" | b"PROXY_CONNECTION" | b"EXPECT" => false,
             b"PROXY" | b"PROXY_AUTHORIZATION" => {
-                report(Report::Dropped, &"a header that no request has: Proxy or Proxy-Authorization");
+                report(Report::Dropped, &"HTTP_PROXY or HTTP_PROXY_AUTHORIZATION, which become no header");
                 false
             }
             b"AUTHORIZATION" => once(&mut said.authorization, value)?,
@@ -150,19 +150,16 @@ impl Gateway {
                 }
                 again
             }
-            name => match header_name(name) {
-                Some(name) => headers.try_append(name, header_value(variables, value)?).map_err(|_| {
+            name => {
+                let Some(header) = header_name(name) else {
+                    let name = name[..name.len().min(64)].escape_ascii();
+                    report(Report::Dropped, &format_args!("a variable that names no header: HTTP_{name}"));
+                    return Ok(());
+                };
+                headers.try_append(header, header_value(variables, value)?).map_err(|_| {
                     Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers")
-                })?,
-                None => {
-                    let name = &name[..name.len().min(64)];
-                    report(
-                        Report::Dropped,
-                        &format_args!("a header of no name: HTTP_{}", name.escape_ascii()),
-                    );
-                    false
-                }
-            },
+                })?
+            }
         };
         if again && self.duplicates == DuplicateHeaders::Reject {
             return Err(Refusal::bad("a header came in several variables"));
@@ -853,6 +850,7 @@ mod tests {
             ("PATH_INFO=/app/foo REQUEST_URI=/app/foo", ("", false, "/app/foo")),
             ("SCRIPT_NAME= PATH_INFO=/ REQUEST_URI=/", ("", false, "/")),
             ("REQUEST_URI=/a%2Fb?", ("", false, "/a%2Fb?")),
+            ("REQUEST_URI=http://evil.example?q", ("", false, "/?q")),
             // Without REQUEST_URI.
             (
                 "SCRIPT_NAME=/app PATH_INFO=/a%2F?\u{e9}[] QUERY_STRING=a=%2F",
@@ -941,6 +939,7 @@ mod tests {
         assert_split(&root, "REQUEST_URI=/../a//b%2Fc%20d SCRIPT_NAME=/b", ("", false, "/a/b/c%20d"));
         assert_split(&root, "REQUEST_URI=/a%2Fb SCRIPT_NAME=/b", ("", false, "/a%2Fb"));
         assert_split(&root, "", ("", false, "/"));
+        assert_split(&root, "REQUEST_URI=http://evil.example", ("", false, "/"));
     }
 
     #[test]

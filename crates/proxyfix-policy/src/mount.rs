@@ -372,8 +372,8 @@ mod tests {
             ("/a/b", None, "/x%2Fa/b", "", "/a/b"),
             ("/", Some("/%2Fevil.example"), "//evil.example", "", "/%2Fevil.example"),
             // What is no URL path.
-            ("/a/b", None, "/a%2Fb?c", "", "/a/b"),
-            ("/a/b", None, "a%2Fb", "", "/a/b"),
+            ("/a/b?c", None, "/a%2Fb?c", "", "/a/b%3Fc"),
+            ("/a/b", None, "a/a%2Fb", "", "/a/b"),
         ] {
             let mount = Mount::from_script_name(script_name.as_bytes()).unwrap();
             let mount = mount.with_nothing_below(path.is_none()).with_request_path(request_path);
