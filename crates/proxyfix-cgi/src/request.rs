@@ -578,6 +578,10 @@ fn normal(path: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     /// Variables, one `NAME=value` a word; `%20` in a value stays as it is.
@@ -978,5 +982,61 @@ mod tests {
         assert_eq!(place(parts.headers["x"].as_bytes()), place(variables.get("HTTP_X").unwrap()));
         let target = parts.uri.path_and_query().unwrap().as_str();
         assert_eq!(place(target.as_bytes()), place(variables.get("REQUEST_URI").unwrap()) + 4);
+    }
+
+    /// Octets of which paths are made, good and bad.
+    fn path() -> impl Strategy<Value = Vec<u8>> {
+        let piece = select(vec![
+            &b"/"[..],
+            b"//",
+            b"%2F",
+            b"%2f",
+            b"%25",
+            b"%",
+            b".",
+            b"..",
+            b"a",
+            b"b",
+            b"\xff",
+            b"\n",
+            b"?",
+            b"#",
+            b"*",
+        ]);
+        vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// What is routed means what the web server said, in whatever spelling; nothing panics.
+        #[test]
+        fn a_path_means_what_the_web_server_said(name in path(), info in path(), uri in path(), query in path()) {
+            let pairs = [
+                ("REQUEST_METHOD", &b"GET"[..]),
+                ("SCRIPT_NAME", &name),
+                ("PATH_INFO", &info),
+                ("REQUEST_URI", &uri),
+                ("QUERY_STRING", &query),
+            ];
+            let variables: MetaVariables = pairs.into_iter().collect();
+            for mount in ["", "/a", "/a/b"] {
+                if let Ok(parts) = Gateway::new().mount(mount.parse().unwrap()).request(variables.clone()) {
+                    let path: Vec<u8> = percent_decode(parts.uri.path().as_bytes()).collect();
+                    prop_assert!(path.starts_with(b"/"));
+                    prop_assert_eq!(normal(path.clone()), path, "a declared mount cleans the path");
+                }
+            }
+            let Ok(parts) = Gateway::new().request(variables) else { return Ok(()) };
+            let path = parts.uri.path();
+            prop_assert!(path.starts_with('/') && parts.uri.to_string().bytes().all(|it| it.is_ascii_graphic()));
+            if info.starts_with(b"/") {
+                let decoded: Vec<u8> = percent_decode(path.as_bytes()).collect();
+                let slash_left_alone = path.replace("%2F", "%252F").replace("%2f", "%252f");
+                let left_alone: Vec<u8> = percent_decode(slash_left_alone.as_bytes()).collect();
+                prop_assert!(decoded == info || left_alone == info, "{path}");
+            }
+            let mount = parts.extensions.get::<Mount>().unwrap();
+            let (again, split) = mount.split_at(path, &Prefix::root()).unwrap();
+            prop_assert_eq!(again.split_at(&split, &Prefix::root()), Some((again, split)), "twice is once");
+        }
     }
 }
