@@ -398,18 +398,20 @@ fn as_sent<'a>(
 /// The mount that `SCRIPT_NAME` says.
 fn mount_of(said: &Said<'_>, requested: Option<&Requested<'_>>, path: &Path<'_>) -> Mount {
     let mount = match said.script_name {
-        None | Some([] | b"*") => return Mount::root(),
+        None | Some([] | b"*") => Ok(Mount::root()),
         Some(name @ [b'/', ..]) => Mount::from_script_name(name),
         Some(name) => Mount::from_script_name(&[b"/", name].concat()),
     };
     let mount = mount.unwrap_or_default();
-    let (Some(requested), Path::Raw(path) | Path::Decoded(Cow::Borrowed(path))) = (requested, path) else {
-        return mount;
+    let Some(requested) = requested else { return mount };
+    // Only what script name and path do not spell by themselves has to be remembered.
+    let path = match path {
+        Path::Raw(path) => path,
+        Path::Decoded(path) => &path[..],
     };
-    // Only what the script name does not spell by itself has to be remembered.
-    match requested.path.strip_suffix(*path) {
-        Some(name) if name == mount.script_name().as_bytes() => mount,
-        _ if requested.path == mount.script_name().as_bytes() => mount,
+    let below = if requested.path == mount.script_name().as_bytes() { b"" } else { path };
+    match requested.path.strip_suffix(below) {
+        Some(name) if name == mount.script_name().as_bytes() && !below.contains(&b'%') => mount,
         _ => mount.with_request_path(&Cow::from(percent_encode(requested.path, ESCAPED))),
     }
 }
@@ -958,6 +960,20 @@ mod tests {
             let mount = parts.extensions.get::<Mount>().unwrap();
             let (_, path) = mount.split_at(parts.uri.path(), &Prefix::root()).unwrap();
             assert_eq!(path, expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_fix_that_splits_below_the_script_name_finds_the_root_in_any_spelling() {
+        for words in [
+            "PATH_INFO=/app/a REQUEST_URI=/%61pp/a",
+            "SCRIPT_NAME= PATH_INFO=/app/a REQUEST_URI=/app/a",
+            "SCRIPT_NAME=/ PATH_INFO=/app/a REQUEST_URI=//%61pp/a",
+        ] {
+            let parts = request(&Gateway::new(), words);
+            let mount = parts.extensions.get::<Mount>().unwrap();
+            let (_, path) = mount.split_at(parts.uri.path(), &"/app".parse().unwrap()).unwrap();
+            assert_eq!(path, "/a", "{words}");
         }
     }
 
