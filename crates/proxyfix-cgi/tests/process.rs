@@ -96,8 +96,8 @@ fn application(role: &str) -> ExitCode {
             "auto" => proxyfix_cgi::serve(router(), "127.0.0.1:0").await,
             "listener" => gateway.fastcgi(listener(), router()).await,
             "patient" => {
-                let long = Duration::from_secs(1 << 30);
-                let limits = Limits::default().shutdown_time(long).head_time(long);
+                let forever = Duration::from_secs(1 << 30);
+                let limits = Limits::default().shutdown_time(forever).head_time(forever);
                 gateway.limits(limits).serve(router(), "127.0.0.1:0").await
             }
             "small" => gateway.limits(Limits::default().body(10).pair(20_000)).cgi(router()).await,
