@@ -28,8 +28,13 @@ PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 if [ $# -ne 1 ]; then
     echo "usage: start.sh DEPLOYMENT, one of"
     cd "$here"
-    for file in */*-*.conf */*-*.cfg */*-*.caddy apache/*.htaccess supervisor/* spawn-fcgi/* systemd/*.socket; do
-        [ ! -f "$file" ] || echo "  ${file%.*}"
+    for file in */*; do
+        case $file in
+            # What they have in common, and what they consist of.
+            nginx/nginx.conf | lighttpd/lighttpd.conf | haproxy/haproxy.cfg | apache/apache2.conf) ;;
+            apache/htaccess.conf | caddy/Caddyfile | systemd/*.service) ;;
+            *) echo "  ${file%.*}" ;;
+        esac
     done
     exit 2
 fi
@@ -42,9 +47,9 @@ done
 [ -n "$file" ] || fail "there is no deployment $1; without an argument all of them are listed"
 
 # Where the application is mounted is all that it has to be told.
-case $name in
-    *prefix*) mount=/yourapplication ;;
-    sub) mount=/sub ;;
+case $1 in
+    *prefix* | lighttpd/scgi) mount=/yourapplication ;;
+    apache/sub) mount=/sub ;;
     *) mount= ;;
 esac
 
@@ -147,18 +152,17 @@ case $server in
         esac
         ;;
     *)
-        if grep -q '\.f\?cgi"\?/\?$\|bin-path\|yourapplication\.f\?cgi' "$file"; then
+        socket=$(sed -n 's|.*/run/yourapplication/\([a-z]*\.sock\).*|\1|p' "$file" | head -n 1)
+        place=$run/$socket
+        [ -n "$socket" ] || place=127.0.0.1:$next
+        if [ "${file##*.}" = htaccess ] || grep -q 'yourapplication\.f\?cgi' "$file"; then
             : # The web server starts it.
         elif grep -q '3000' "$file"; then
             listen YOURAPPLICATION_HTTP="127.0.0.1:$next" YOURAPPLICATION_PROXIES=127.0.0.1
+        elif grep -q 'scgi' "$file"; then
+            listen YOURAPPLICATION_SCGI="$place"
         else
-            place=$run/yourapplication.sock
-            ! grep -q '9000' "$file" || place=127.0.0.1:$next
-            if grep -qi scgi "$file"; then
-                listen YOURAPPLICATION_SCGI="$place"
-            else
-                listen YOURAPPLICATION_FASTCGI="$place"
-            fi
+            listen YOURAPPLICATION_FASTCGI="$place"
         fi
         ;;
 esac
@@ -166,7 +170,7 @@ case $server in
     supervisor | spawn-fcgi | systemd)
         front=nginx
         config=$here/nginx/fastcgi-root.conf
-        [ "$name" != yourapplication-http ] || config=$here/nginx/http-root.conf
+        [ "$name" != yourapplication-http ] || config=$here/nginx/http.conf
         ;;
 esac
 
@@ -174,6 +178,7 @@ esac
 case $front in
     nginx)
         fill "$here/nginx/nginx.conf" "$run/nginx.conf"
+        cp /etc/nginx/fastcgi_params /etc/nginx/scgi_params "$run"
         fill "$config" "$run/yourapplication.conf"
         start nginx -p "$run" -c "$run/nginx.conf" -e stderr
         ;;

@@ -24,15 +24,15 @@
 use std::env;
 use std::error::Error;
 
+use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
-use axum::http::HeaderMap;
+use axum::extract::{DefaultBodyLimit, Path};
+use axum::http::{StatusCode, Uri};
 use axum::response::Redirect;
 use axum::routing::{get, post};
-use axum::{Router, extract::Path};
 use proxyfix::{Prefix, ProxyFix, TrustedProxies};
 use proxyfix_axum::{AbsoluteUrl, ClientIp, wrap};
-use proxyfix_cgi::{Gateway, Listener};
+use proxyfix_cgi::Gateway;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -62,8 +62,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         gateway = gateway.mount(mount);
     }
     match (said("YOURAPPLICATION_FASTCGI"), said("YOURAPPLICATION_SCGI"), said("YOURAPPLICATION_HTTP")) {
-        (Some(place), ..) => gateway.fastcgi(listener(&place), app).await?,
-        (_, Some(place), _) => gateway.scgi(listener(&place), app).await?,
+        (Some(place), ..) => gateway.fastcgi(place.parse()?, app).await?,
+        (_, Some(place), _) => gateway.scgi(place.parse()?, app).await?,
         (.., address) => gateway.serve(app, address.as_deref().unwrap_or("127.0.0.1:3000")).await?,
     }
     Ok(())
@@ -71,11 +71,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 fn said(name: &str) -> Option<String> {
     env::var(name).ok()
-}
-
-/// A path is a socket file, which the group of the web server may use; everything else is an address.
-fn listener(place: &str) -> Listener {
-    if place.starts_with('/') { Listener::unix(place).mode(0o660) } else { Listener::tcp(place) }
 }
 
 async fn index(ClientIp(client): ClientIp, url: AbsoluteUrl) -> String {
@@ -96,6 +91,6 @@ async fn upload(body: Bytes) -> String {
     format!("{} octets\n", body.len())
 }
 
-async fn lost(uri: axum::http::Uri, _: HeaderMap) -> (axum::http::StatusCode, String) {
-    (axum::http::StatusCode::NOT_FOUND, format!("Nothing is at {}\n", uri.path()))
+async fn lost(uri: Uri) -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("Nothing is at {}\n", uri.path()))
 }
