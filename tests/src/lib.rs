@@ -5,12 +5,15 @@
 //! | an application that answers with everything it sees | [`serve`](server::serve) | `server.rs` |
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
+//! | a real Apache in front, with a file of the guide | [`site`](apache::site) | `apache.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
 //! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
 #![allow(clippy::missing_panics_doc, reason = "a journey that cannot go on panics")]
 
+#[cfg(target_os = "linux")]
+pub mod apache;
 pub mod client;
 pub mod log;
 #[cfg(target_os = "linux")] // `/proc` says who listens.
