@@ -7,6 +7,7 @@
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
 //! | a real Apache in front, with a file of the guide | [`site`](apache::site) | `apache.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
+//! | supervisor, spawn-fcgi, an inherited socket | [`Supervisor`](managers::Supervisor), [`Spawned`](managers::Spawned) | `managers.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
 //! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
@@ -16,6 +17,8 @@
 pub mod apache;
 pub mod client;
 pub mod log;
+#[cfg(target_os = "linux")]
+pub mod managers;
 #[cfg(target_os = "linux")] // `/proc` says who listens.
 pub mod nginx;
 #[cfg(target_os = "linux")]
