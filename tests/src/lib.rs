@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | an application that answers with everything it sees | [`serve`](server::serve) | `server.rs` |
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
+//! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
 //! | a real Apache in front, with a file of the guide | [`site`](apache::site) | `apache.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
@@ -15,6 +16,8 @@
 
 #[cfg(target_os = "linux")]
 pub mod apache;
+#[cfg(target_os = "linux")]
+pub mod application;
 pub mod client;
 pub mod log;
 #[cfg(target_os = "linux")]

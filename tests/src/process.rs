@@ -145,7 +145,9 @@ impl Drop for Process {
             if left.is_empty() {
                 break;
             }
-            left.into_iter().for_each(|id| send(id, Signal::SIGKILL));
+            for id in left {
+                send(id, Signal::SIGKILL);
+            }
             thread::sleep(Duration::from_millis(1));
         }
         let _ = self.leader.wait();
