@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -33,29 +35,40 @@ use crate::{loopback, within};
 pub struct Settings {
     /// How it serves.
     pub serve: Serve,
-    /// The mount that is declared to the gateway.
-    pub mount: Option<String>,
     /// What mends script name and path.
     pub repair: Repair,
-    /// Where it leaves marks.
-    pub marks: PathBuf,
+    http: SocketAddr,
+    gateway: SocketAddr,
+    run: PathBuf,
 }
 
 /// How the application serves.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Serve {
     /// HTTP, by axum: what the gateways are compared with.
-    Http(SocketAddr),
+    Http,
+    /// As whoever starts it wants it: FastCGI on standard input, or CGI.
+    Auto,
+    /// FastCGI on `/run/yourapplication/fastcgi.sock`.
+    FastCgiUnix,
+    /// FastCGI on `127.0.0.1:9000`.
+    FastCgiTcp,
+    /// SCGI on `/run/yourapplication/scgi.sock`.
+    ScgiUnix,
+    /// SCGI on `127.0.0.1:9000`.
+    ScgiTcp,
 }
 
-/// What mends script name and path.
+/// What mends script name and path, with the prefix where the application is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Repair {
-    /// Nothing.
+    /// Nothing: they are right.
     Nothing,
-    /// [`LighttpdCgiRootFix`] at this prefix.
+    /// The mount is declared to the gateway.
+    Declared(String),
+    /// [`LighttpdCgiRootFix`].
     LighttpdCgiRootFix(String),
-    /// [`ScriptNameStripper`] to this prefix.
+    /// [`ScriptNameStripper`].
     ScriptNameStripper(String),
 }
 
@@ -64,50 +77,46 @@ const SETTINGS: &str = "yourapplication.json";
 
 impl Place {
     /// Puts `program` where the files of the deployment expect it, under both its names, and tells it
-    /// how to serve.
-    pub fn install(&self, program: &str, settings: &Settings) {
+    /// how to serve. Nobody starts it yet.
+    pub fn install(&self, program: &str, serve: Serve, repair: Repair) {
         for name in ["yourapplication", "yourapplication.fcgi"] {
-            link(Path::new(program), &self.srv().join(name));
+            if !self.srv().join(name).exists() {
+                link(Path::new(program), &self.srv().join(name));
+            }
         }
-        self.tell(settings);
-    }
-
-    /// Tells the application how to serve from its next start on.
-    pub fn tell(&self, settings: &Settings) {
-        let settings = serde_json::to_vec(settings).expect("settings that can be written");
+        let Self { http, gateway, .. } = *self;
+        let settings = Settings { serve, repair, http, gateway, run: self.run() };
+        let settings = serde_json::to_vec(&settings).expect("settings that can be written");
         fs::write(self.srv().join(SETTINGS), settings).expect("a folder to write to");
     }
 
-    /// The program that was installed.
-    pub fn program(&self) -> PathBuf {
-        self.srv().join("yourapplication")
-    }
-
-    /// Installs `program` and starts it as a server of plain HTTP, mounted at `prefix`.
-    pub async fn start_http(&mut self, program: &str, prefix: &str) -> Process {
-        let mut settings = Settings {
-            serve: Serve::Http(self.http),
-            mount: None,
-            repair: Repair::LighttpdCgiRootFix(prefix.to_owned()),
-            marks: self.run(),
-        };
-        self.install(program, &settings);
+    /// Installs `program`, starts it, and waits until it listens.
+    pub async fn start_application(&mut self, program: &str, serve: Serve, repair: Repair) -> Process {
         for _ in 0..ATTEMPTS {
-            let mut process = Listening { process: self.start_program(), address: self.http };
+            self.install(program, serve, repair.clone());
+            let log = self.path().join("application.log");
+            let command = session(self.srv().join("yourapplication"));
+            let process = Process::start("the application", command, &log);
+            let (address, socket) = match serve {
+                Serve::Auto | Serve::Http => (self.http, None),
+                Serve::FastCgiTcp | Serve::ScgiTcp => (self.gateway, None),
+                Serve::FastCgiUnix => (self.gateway, Some("fastcgi.sock")),
+                Serve::ScgiUnix => (self.gateway, Some("scgi.sock")),
+            };
+            if let Some(socket) = socket {
+                let socket = self.run().join(socket);
+                let mut process = process;
+                process.until("a listening socket", |_| UnixStream::connect(&socket).is_ok()).await;
+                return process;
+            }
+            let mut process = Listening { process, address };
             if process.comes().await {
                 return process.process;
             }
             self.http = free_port(loopback());
-            settings.serve = Serve::Http(self.http);
-            self.tell(&settings);
+            self.gateway = free_port(loopback());
         }
         panic!("the application found {ATTEMPTS} free ports taken");
-    }
-
-    /// Starts the program that was installed.
-    pub fn start_program(&self) -> Process {
-        let log = self.path().join("application.log");
-        Process::start("the application", session(self.program()), &log)
     }
 
     /// Waits until the application leaves the mark `name`.
@@ -127,23 +136,22 @@ pub async fn main() {
     let program = std::env::current_exe().expect("a program that has a file");
     let settings = fs::read(program.with_file_name(SETTINGS)).expect("settings beside the program");
     let settings: Settings = serde_json::from_slice(&settings).expect("settings that can be read");
-    let app = wrap(router(settings.marks), repair(settings.repair));
+    let app = wrap(router(settings.run.clone()), repair(&settings.repair));
     match settings.serve {
-        Serve::Http(address) => {
-            let listener =
-                TcpListener::bind(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
+        Serve::Http => {
+            let listener = TcpListener::bind(settings.http).await;
+            let listener = listener.unwrap_or_else(|error| panic!("{}: {error}", settings.http));
             let app = app.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, app).await.expect("a server that goes on");
         }
+        _ => todo!(),
     }
 }
 
-type AnyFix = Box<dyn Fix + Send + Sync>;
-
-fn repair(repair: Repair) -> std::sync::Arc<AnyFix> {
-    let prefix = |text: String| text.parse().expect("a prefix");
-    std::sync::Arc::new(match repair {
-        Repair::Nothing => Box::new(()),
+fn repair(repair: &Repair) -> Arc<Box<dyn Fix + Send + Sync>> {
+    let prefix = |text: &str| text.parse().expect("a prefix");
+    Arc::new(match repair {
+        Repair::Nothing | Repair::Declared(_) => Box::new(()),
         Repair::LighttpdCgiRootFix(root) => Box::new((AsSent, LighttpdCgiRootFix::at(prefix(root)))),
         Repair::ScriptNameStripper(name) => Box::new(ScriptNameStripper::to(prefix(name))),
     })

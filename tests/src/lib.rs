@@ -7,6 +7,8 @@
 //! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
 //! | a real Apache in front, with a file of the guide | [`site`](apache::site) | `apache.rs` |
+//! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
+//! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | supervisor, spawn-fcgi, an inherited socket | [`Supervisor`](managers::Supervisor), [`Spawned`](managers::Spawned) | `managers.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
@@ -19,6 +21,13 @@ pub mod apache;
 #[cfg(target_os = "linux")]
 pub mod application;
 pub mod client;
+#[cfg(target_os = "linux")]
+pub mod corpus;
+pub mod exact;
+#[cfg(target_os = "linux")]
+pub mod haproxy;
+#[cfg(target_os = "linux")]
+pub mod lighttpd;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod managers;

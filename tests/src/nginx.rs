@@ -7,8 +7,9 @@ use std::process::Command;
 
 use nix::unistd::geteuid;
 
+use crate::loopback;
 use crate::process::session;
-use crate::web::{self, Place, WebServer};
+use crate::web::{self, Deploy, Place, WebServer};
 
 /// The program, found by [`installed`].
 #[derive(Clone, Debug)]
@@ -24,12 +25,6 @@ impl Program {
     /// waits until it listens.
     pub async fn start(&self, ip: impl Into<IpAddr>, http: impl Fn(SocketAddr) -> String) -> WebServer {
         self.0.start(Place::new(), ip, |place, listen| self.command(place, &http(listen), listen)).await
-    }
-
-    /// Starts nginx with the file `name` of `examples/deployment/nginx`.
-    pub async fn deploy(&self, place: Place, ip: impl Into<IpAddr>, name: &str) -> WebServer {
-        let site = web::deployment("nginx", name);
-        self.0.start(place, ip, |place, listen| self.command(place, &site, listen)).await
     }
 
     fn command(&self, place: &Place, site: &str, listen: SocketAddr) -> Command {
@@ -56,5 +51,12 @@ impl Program {
         let conf = said.split_whitespace().find_map(|word| word.strip_prefix("--conf-path="));
         let conf = PathBuf::from(conf.unwrap_or("/etc/nginx/nginx.conf"));
         conf.parent().expect("a folder").to_owned()
+    }
+}
+
+impl Deploy for Program {
+    async fn deploy(&self, place: Place, name: &str) -> WebServer {
+        let site = web::deployment("nginx", name);
+        self.0.start(place, loopback(), |place, listen| self.command(place, &site, listen)).await
     }
 }

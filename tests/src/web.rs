@@ -80,6 +80,12 @@ pub fn free_port(ip: impl Into<IpAddr>) -> SocketAddr {
     TcpListener::bind((ip.into(), 0)).and_then(|it| it.local_addr()).expect("a free port")
 }
 
+/// A web server that is there, and starts with any of the files in its folder of `examples/deployment`.
+pub trait Deploy {
+    /// Starts it with the file `name`, and waits until it listens.
+    fn deploy(&self, place: Place, name: &str) -> impl Future<Output = WebServer>;
+}
+
 /// A process that is about to listen.
 #[derive(Debug)]
 pub struct Listening {
