@@ -1,24 +1,27 @@
 //! Apache.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::fmt::Write;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::unistd::{Group, User, geteuid};
 
+use crate::loopback;
 use crate::process::session;
-use crate::web::{self, Place, WebServer, missing};
+use crate::web::{self, Deploy, Place, WebServer, deployment, missing};
 
-/// A file of `examples/deployment/apache`, and an Apache that has the modules which it says to enable.
+/// The program and its modules, found by [`installed`].
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct Program {
     apache: web::Program,
-    modules: Vec<(String, PathBuf)>,
-    text: String,
+    modules: PathBuf,
 }
 
 /// Where distributions have the modules.
-const MODULE_DIRS: [&str; 6] = [
+const MODULES: [&str; 6] = [
     "/usr/lib/apache2/modules",
     "/usr/lib64/httpd/modules",
     "/usr/lib/httpd/modules",
@@ -28,50 +31,73 @@ const MODULE_DIRS: [&str; 6] = [
 ];
 
 /// What distributions enable from the start. What is not there as a file is built in.
-const ENABLED: [&str; 12] = [
-    "mpm_event",
-    "unixd",
-    "authn_core",
-    "authn_file",
-    "authz_core",
-    "authz_host",
-    "authz_user",
-    "auth_basic",
-    "alias",
-    "dir",
-    "mime",
-    "setenvif",
-];
+const ENABLED: &str = "mpm_event unixd authn_core authn_file authz_core authz_host authz_user auth_basic \
+                       alias dir mime setenvif";
 
-/// Finds Apache for the file `name`, see [`web::installed`]; a module that it lacks is missing, too.
+/// Finds Apache with the modules which the file `name` of `examples/deployment/apache` says to enable;
+/// see [`web::installed`].
 #[must_use]
-pub fn site(name: &str) -> Option<Site> {
+pub fn installed(name: &str) -> Option<Program> {
     let apache = web::installed(&["apache2", "httpd"])?;
-    let text = web::deployment("apache", name);
-    let folder = MODULE_DIRS.iter().map(Path::new).find(|folder| folder.join("mod_alias.so").is_file());
-    let Some(folder) = folder else {
+    let modules = MODULES.map(PathBuf::from).into_iter().find(|it| it.join("mod_alias.so").is_file());
+    let Some(modules) = modules else {
         missing("Apache with its modules as files");
         return None;
     };
-    let file = |module: &str| folder.join(format!("mod_{module}.so"));
-    let named = text.lines().find_map(|line| line.strip_prefix("# a2enmod "));
-    let named = named.unwrap_or_else(|| panic!("{name} does not say which modules to enable"));
-    if let Some(module) = named.split(' ').find(|module| !file(module).is_file()) {
+    let program = Program { apache, modules };
+    let site = program.site(name);
+    let lacks = site.enabled().find(|it| !program.module(it).is_file());
+    if let Some(module) = lacks {
         missing(format_args!("mod_{module} of Apache"));
         return None;
     }
-    let modules = ENABLED.into_iter().filter(|module| file(module).is_file()).chain(named.split(' '));
-    let modules = modules.map(|module| (module.to_owned(), file(module))).collect();
-    Some(Site { apache, modules, text })
+    Some(program)
 }
 
-impl Site {
-    /// The same with another text in one place.
+impl Program {
+    fn module(&self, name: &str) -> PathBuf {
+        self.modules.join(format!("mod_{name}.so"))
+    }
+
+    /// A file of `examples/deployment/apache`; for one that is to be an `.htaccess`, with that of the host.
+    #[must_use]
+    pub fn site(&self, name: &str) -> Site<'_> {
+        let text = deployment("apache", name);
+        match name {
+            "root.htaccess" => Site { program: self, text: host(), htaccess: Some(("htdocs", text)) },
+            "sub.htaccess" => Site { program: self, text: host(), htaccess: Some(("htdocs/sub", text)) },
+            _ => Site { program: self, text, htaccess: None },
+        }
+    }
+}
+
+fn host() -> String {
+    deployment("apache", "htaccess.conf")
+}
+
+impl Deploy for Program {
+    async fn deploy(&self, place: Place, name: &str) -> WebServer {
+        self.site(name).start(place).await
+    }
+}
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Site<'a> {
+    program: &'a Program,
+    text: String,
+    htaccess: Option<(&'static str, String)>,
+}
+
+impl Site<'_> {
+    /// The same with another `text`, wherever it stands.
     #[must_use]
     #[track_caller]
     pub fn with(mut self, text: &str, other: &str) -> Self {
-        assert!(self.text.contains(text), "{text:?} is not in {}", self.text);
-        self.text = self.text.replace(text, other);
+        let texts = [Some(&mut self.text), self.htaccess.as_mut().map(|(_, text)| text)];
+        let texts: Vec<_> = texts.into_iter().flatten().filter(|it| it.contains(text)).collect();
+        assert!(!texts.is_empty(), "{text:?} is not there");
+        texts.into_iter().for_each(|it| *it = it.replace(text, other));
         self
     }
 
@@ -81,39 +107,70 @@ impl Site {
         self.with("</VirtualHost>", &format!("{more}\n</VirtualHost>"))
     }
 
+    /// The modules that it says to enable.
+    fn enabled(&self) -> impl Iterator<Item = &str> {
+        let line = self.text.lines().find_map(|line| line.strip_prefix("# a2enmod "));
+        line.expect("a file that says which modules to enable").split(' ')
+    }
+
     /// Starts it, and waits until it listens.
-    pub async fn start(&self, place: Place, ip: impl Into<IpAddr>) -> WebServer {
-        self.apache.start(place, ip, |place, listen| self.command(place, listen)).await
+    pub async fn start(&self, place: Place) -> WebServer {
+        let program = place.srv().join("yourapplication.fcgi");
+        let _ = symlink(&program, place.srv().join("yourapplication.cgi"));
+        if let Some((folder, _)) = self.htaccess {
+            let folder = place.srv().join(folder);
+            fs::create_dir_all(&folder).expect("a folder to write to");
+            symlink(&program, folder.join("yourapplication.fcgi")).expect("a folder to write to");
+        }
+        self.program.apache.start(place, loopback(), |place, listen| self.command(place, listen)).await
     }
 
     fn command(&self, place: &Place, listen: SocketAddr) -> Command {
         let folder = place.path().display();
-        let has = |module: &str| self.modules.iter().any(|(name, _)| name == module);
         let mut text = String::new();
-        for (name, file) in &self.modules {
-            text += &format!("LoadModule {name}_module {}\n", file.display());
+        for module in ENABLED.split(' ').chain(self.enabled()) {
+            let file = self.program.module(module);
+            if file.is_file() {
+                writeln!(text, "LoadModule {module}_module {}", file.display()).expect("a string");
+            }
         }
-        text += &format!(
-            "ServerRoot {folder}\nPidFile apache.pid\nDefaultRuntimeDir {folder}\nMutex file:{folder} default\n\
-             ErrorLog /dev/stderr\nLogLevel warn\nTypesConfig /dev/null\nServerName localhost\n\
-             StartServers 1\nGracefulShutdownTimeout 10\n\
-             <Directory />\nAllowOverride None\nRequire all denied\n</Directory>\n"
-        );
+        text += &BASE.replace("FOLDER", &folder.to_string());
         if let Some(user) = user() {
-            text += &format!("User {}\nGroup #{}\n", user.name, user.gid);
+            writeln!(text, "User {}\nGroup #{}", user.name, user.gid).expect("a string");
         }
-        if has("fcgid") {
-            text += &format!("FcgidIPCDir {}\nFcgidProcessTableFile {folder}/fcgid\n", place.run().display());
-        }
-        if has("cgid") {
-            text += &format!("ScriptSock {folder}/cgid\n");
+        if let Some((folder, text)) = &self.htaccess {
+            place.write(&format!("srv/{folder}/.htaccess"), text, listen);
         }
         let config = place.write("apache.conf", &(text + &self.text), listen);
-        let mut command = session(self.apache.path());
+        let mut command = session(self.program.apache.path());
         command.arg("-DFOREGROUND").arg("-f").arg(config);
         command
     }
 }
+
+/// Everything in the folder; few processes, and none before they are needed.
+const BASE: &str = "
+ServerRoot FOLDER
+ServerName localhost
+PidFile apache.pid
+DefaultRuntimeDir FOLDER
+Mutex file:FOLDER default
+ErrorLog /dev/stderr
+LogLevel warn
+TypesConfig /dev/null
+StartServers 1
+<Directory />
+    AllowOverride None
+    Require all denied
+</Directory>
+<IfModule fcgid_module>
+    FcgidIPCDir FOLDER/run
+    FcgidProcessTableFile FOLDER/fcgid
+</IfModule>
+<IfModule cgid_module>
+    ScriptSock FOLDER/cgid
+</IfModule>
+";
 
 /// Who Apache is where it is started as root; where it is not, it is who started it.
 #[must_use]
@@ -123,7 +180,7 @@ pub fn user() -> Option<User> {
     geteuid().is_root().then(|| known().expect("a user for Apache"))
 }
 
-/// The names of a user and a group that own what Apache has to reach, as `user:group`.
+/// Who owns what Apache has to reach, and whose group: `user:group`.
 #[must_use]
 pub fn owner() -> String {
     let me = User::from_uid(geteuid()).ok().flatten().expect("a user with a name");

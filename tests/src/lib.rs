@@ -6,7 +6,7 @@
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
 //! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
-//! | a real Apache in front, with a file of the guide | [`site`](apache::site) | `apache.rs` |
+//! | a real Apache in front, with a file of the guide | [`installed`](apache::installed) | `apache.rs` |
 //! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
 //! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
