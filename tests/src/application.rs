@@ -1,6 +1,7 @@
 //! The application of the deployments: one router behind every gateway, and over plain HTTP to compare.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use proxyfix::{Fix, LighttpdCgiRootFix, Mount, ScriptNameStripper};
 use proxyfix_axum::wrap;
+use proxyfix_cgi::{Gateway, Limits, Listener};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -136,15 +138,36 @@ pub async fn main() {
     let program = std::env::current_exe().expect("a program that has a file");
     let settings = fs::read(program.with_file_name(SETTINGS)).expect("settings beside the program");
     let settings: Settings = serde_json::from_slice(&settings).expect("settings that can be read");
-    let app = wrap(router(settings.run.clone()), repair(&settings.repair));
-    match settings.serve {
-        Serve::Http => {
-            let listener = TcpListener::bind(settings.http).await;
-            let listener = listener.unwrap_or_else(|error| panic!("{}: {error}", settings.http));
-            let app = app.into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, app).await.expect("a server that goes on");
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    if let Err(error) = settings.serve().await {
+        panic!("{error}");
+    }
+}
+
+impl Settings {
+    async fn serve(self) -> Result<(), Box<dyn Error>> {
+        let app = wrap(router(self.run.clone()), repair(&self.repair));
+        let http = self.http.to_string();
+        let tcp = || Listener::tcp(self.gateway.to_string());
+        // The web server may be another user.
+        let unix = |name| Listener::unix(self.run.join(name)).mode(0o666);
+        let mut gateway = Gateway::new().limits(Limits::default().body(100 << 20));
+        if let Repair::Declared(prefix) = &self.repair {
+            gateway = gateway.mount(prefix.parse()?);
         }
-        _ => todo!(),
+        match self.serve {
+            Serve::Http => {
+                let listener = TcpListener::bind(self.http).await?;
+                let app = app.into_make_service_with_connect_info::<SocketAddr>();
+                return Ok(axum::serve(listener, app).await?);
+            }
+            Serve::Auto => gateway.serve(app, &http).await,
+            Serve::FastCgiUnix => gateway.fastcgi(unix("fastcgi.sock"), app).await,
+            Serve::FastCgiTcp => gateway.fastcgi(tcp(), app).await,
+            Serve::ScgiUnix => gateway.scgi(unix("scgi.sock"), app).await,
+            Serve::ScgiTcp => gateway.scgi(tcp(), app).await,
+        }?;
+        Ok(())
     }
 }
 

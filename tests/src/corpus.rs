@@ -65,6 +65,7 @@ impl Journey<'_> {
         let http = server.deploy(plain, http).await;
 
         compare(gateway.address(), http.address(), mount, known).await;
+        early(gateway.address(), mount).await;
         slow_reader(gateway.address(), mount).await;
         client_gone(gateway.place(), gateway.address(), mount).await;
         parallel(gateway.address(), mount).await;
@@ -88,7 +89,12 @@ pub async fn compare(gateway: SocketAddr, http: SocketAddr, mount: &str, known: 
     let mut surprises = Vec::new();
     for (case, sent) in corpus(mount) {
         let (ours, theirs) = tokio::join!(exchange(gateway, &sent), exchange(http, &sent));
-        let (ours, theirs) = (fields(&ours), fields(&theirs));
+        let (mut ours, mut theirs) = (fields(&ours), fields(&theirs));
+        if case.starts_with("download") {
+            // A server that has seen the end before it writes the head states the length itself.
+            ours.remove("header content-length");
+            theirs.remove("header content-length");
+        }
         let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         for name in names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name)) {
             let known = known.iter().position(|it| (it.case == case || it.case == "*") && it.field == name);
@@ -111,7 +117,8 @@ pub async fn compare(gateway: SocketAddr, http: SocketAddr, mount: &str, known: 
 }
 
 /// Headers of an answer that are the server's own, or change from one answer to the next.
-const OF_THE_SERVER: [&str; 6] = ["connection", "date", "keep-alive", "server", "transfer-encoding", "via"];
+const OF_THE_SERVER: [&str; 7] =
+    ["accept-ranges", "connection", "date", "keep-alive", "server", "transfer-encoding", "via"];
 
 fn fields(reply: &std::io::Result<Reply>) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
@@ -184,8 +191,7 @@ pub fn corpus(mount: &str) -> Vec<(&'static str, Sent)> {
     for (name, length) in LENGTHS {
         cases.push((name, with_length(target("/foo"), length)));
     }
-    cases.push(("early answer", with_length(target("/early"), 1 << 20)));
-    cases.push(("early answer without a body", Sent::new("GET", target("/early"), &[CLOSE])));
+    cases.push(("early answer", Sent::new("GET", target("/early"), &[CLOSE])));
     let chunked = |path: &str, pieces: &[usize]| {
         let lines = [CLOSE, "Transfer-Encoding: chunked", "Content-Type: text/plain"];
         let mut sent = Sent::new("POST", target(path), &lines);
@@ -292,6 +298,16 @@ const LENGTHS: [(&str, usize); 5] = [
     ("POST of 1 MiB", 1 << 20),
     ("POST of 64 MiB", 64 << 20),
 ];
+
+/// An answer arrives, though the body of its request was not read. There is nothing to compare: over
+/// HTTP such a connection is reset, and the answer may be lost.
+async fn early(gateway: SocketAddr, mount: &str) {
+    for length in [1, 60_000, 1 << 20] {
+        let reply = exchange(gateway, &with_length(format!("{mount}/early"), length)).await;
+        let reply = reply.unwrap_or_else(|error| panic!("after {length} octets: {error}"));
+        assert_eq!((reply.head.status, &*reply.body), (403, &b"not for you\n"[..]), "after {length} octets");
+    }
+}
 
 /// A client that takes its time gets the whole answer.
 async fn slow_reader(gateway: SocketAddr, mount: &str) {

@@ -65,7 +65,8 @@ pub fn wrap<F: Fix>(router: Router, fix: F) -> Wrapped<F> {
     Wrapped(Fixed::new(ConnectInfoFix(fix), router))
 }
 
-/// A router behind a fix, made by [`wrap`]: a service for [`axum::serve()`].
+/// A router behind a fix, made by [`wrap`]: a service for [`axum::serve()`], and, as the router is, for
+/// requests with a body of any other kind.
 #[derive(Clone, Debug)]
 #[must_use = "a service does nothing until it is served"]
 pub struct Wrapped<F>(Fixed<ConnectInfoFix<F>, Router>);
@@ -81,16 +82,20 @@ impl<F: Clone> Wrapped<F> {
     }
 }
 
-impl<F: Fix> Service<Request> for Wrapped<F> {
+impl<F, B> Service<http::Request<B>> for Wrapped<F>
+where
+    F: Fix,
+    Router: Service<http::Request<B>, Response = Response, Error = Infallible>,
+{
     type Response = Response;
     type Error = Infallible;
-    type Future = <Router as Service<Request>>::Future;
+    type Future = <Router as Service<http::Request<B>>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.0, cx)
+        Service::<http::Request<B>>::poll_ready(&mut self.0, cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
         self.0.call(request)
     }
 }
