@@ -78,13 +78,18 @@ if [ -z "${YOURAPPLICATION:-}" ]; then
     YOURAPPLICATION=$target/debug/yourapplication
 fi
 
+user=$(id -u)
+[ "$user" != 0 ] || user=65534
+
 # The folder, in which /srv/yourapplication and /run/yourapplication are.
 folder=$(mktemp -d)
 as=
 processes=
 cleanup() {
-    trap - EXIT INT TERM
-    for process in $processes; do
+    trap '' INT TERM
+    trap - EXIT
+    # spawn-fcgi leaves what it starts to others.
+    for process in $processes $(cat "$run/yourapplication.pid" 2>/dev/null); do
         kill "$process" 2>/dev/null || true
     done
     wait
@@ -104,7 +109,7 @@ fill() {
         -e "s|127\.0\.0\.1:8080|127.0.0.1:$port|g" -e "s|server.port = 8080|server.port = $port|" \
         -e "s|127\.0\.0\.1:[39]000|127.0.0.1:$next|g" -e "s|\"port\" => [39]000|\"port\" => $next|g" \
         -e "s|^export YOURAPPLICATION_MOUNT=.*|export YOURAPPLICATION_MOUNT=$mount|" \
-        -e "s|yourapplication:www-data|$(id -un):$(id -gn)|" "$1" >"$2"
+        -e "s|yourapplication:www-data|$(id -un "$user"):$(id -gn "$user")|" "$1" >"$2"
 }
 for script in yourapplication.fcgi yourapplication.cgi htdocs/yourapplication.fcgi htdocs/sub/yourapplication.fcgi; do
     fill "$here/yourapplication.fcgi" "$srv/$script"
@@ -118,25 +123,25 @@ start() {
 }
 if [ "$(id -u)" = 0 ]; then
     need setpriv util-linux
-    as="setpriv --reuid=65534 --regid=65534 --clear-groups"
+    as="setpriv --reuid=$user --regid=$user --clear-groups"
     HOME=$run
     export HOME
     chmod 755 "$folder"
-    chown -R 65534:65534 "$folder"
+    chown -R "$user:$user" "$folder"
 fi
 
-# The application, where the web server does not start it.
+# The application, where the web server does not start it, and where it listens then.
+front=$server
+config=$file
+place=$run/$(sed -n 's|.*/run/yourapplication/\([a-z]*\.sock\).*|\1|p' "$file" | head -n 1)
+! grep -q '9000' "$file" || place=127.0.0.1:$next
 listen() {
     start env YOURAPPLICATION_MOUNT="$mount" "$@" "$srv/bin/yourapplication"
 }
-config=$file
-front=$server
 case $server in
     supervisor)
-        {
-            printf '[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=%s/supervisord.pid\n' "$run"
-            cat "$file"
-        } >"$folder/supervisord.conf"
+        printf '[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=%s/supervisord.pid\n' "$run" \
+            | cat - "$file" >"$folder/supervisord.conf"
         fill "$folder/supervisord.conf" "$run/supervisord.conf"
         start supervisord -c "$run/supervisord.conf"
         ;;
@@ -145,18 +150,15 @@ case $server in
         start sh "$run/$name.sh"
         ;;
     systemd)
+        # Without systemd, its own tool does what the .socket unit says.
         case $name in
-            *-http) start env YOURAPPLICATION_PROXIES=127.0.0.1 systemd-socket-activate -l "127.0.0.1:$next" \
-                -E YOURAPPLICATION_PROXIES=127.0.0.1 "$srv/bin/yourapplication" ;;
-            *) start systemd-socket-activate --inetd -l "$run/yourapplication.sock" "$srv/yourapplication.fcgi" ;;
+            *-http) start systemd-socket-activate -l "127.0.0.1:$next" -E YOURAPPLICATION_PROXIES=127.0.0.1 "$srv/bin/yourapplication" ;;
+            *) start systemd-socket-activate --inetd -l "$place" "$srv/yourapplication.fcgi" ;;
         esac
         ;;
     *)
-        socket=$(sed -n 's|.*/run/yourapplication/\([a-z]*\.sock\).*|\1|p' "$file" | head -n 1)
-        place=$run/$socket
-        [ -n "$socket" ] || place=127.0.0.1:$next
         if [ "${file##*.}" = htaccess ] || grep -q 'yourapplication\.f\?cgi' "$file"; then
-            : # The web server starts it.
+            place=
         elif grep -q '3000' "$file"; then
             listen YOURAPPLICATION_HTTP="127.0.0.1:$next" YOURAPPLICATION_PROXIES=127.0.0.1
         elif grep -q 'scgi' "$file"; then
@@ -166,11 +168,18 @@ case $server in
         fi
         ;;
 esac
-case $server in
-    supervisor | spawn-fcgi | systemd)
-        front=nginx
-        config=$here/nginx/fastcgi-root.conf
-        [ "$name" != yourapplication-http ] || config=$here/nginx/http.conf
+case $server/$name in
+    systemd/*-http) front=nginx config=$here/nginx/http.conf ;;
+    supervisor/* | spawn-fcgi/* | systemd/*) front=nginx config=$here/nginx/fastcgi-root.conf ;;
+esac
+case $place in
+    *.sock)
+        tries=0
+        until [ -S "$place" ]; do
+            tries=$((tries + 1))
+            [ "$tries" -lt 100 ] || fail "nobody listens on $place; see what is said above"
+            sleep 0.1
+        done
         ;;
 esac
 
@@ -198,7 +207,7 @@ case $front in
         esac
         fill "$config" "$run/yourapplication.conf"
         : >"$run/apache2.log"
-        [ -z "$as" ] || chown 65534:65534 "$run/apache2.log"
+        [ -z "$as" ] || chown "$user:$user" "$run/apache2.log"
         start tail -F "$run/apache2.log"
         start apache2 -DFOREGROUND -f "$run/apache2.conf"
         ;;
@@ -218,7 +227,7 @@ server_process=${processes%% *}
 tries=0
 until curl -sf -o /dev/null "http://127.0.0.1:$port$mount/"; do
     tries=$((tries + 1))
-    [ "$tries" -lt 100 ] || fail "no answer from http://127.0.0.1:$port$mount/; see what is said above"
+    [ "$tries" -lt 300 ] || fail "no answer from http://127.0.0.1:$port$mount/; see what is said above"
     kill -0 "$server_process" 2>/dev/null || fail "the web server has ended; see what it said above"
     sleep 0.1
 done
