@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{self, Request, State};
+use axum::response::IntoResponse;
 use axum::routing::{any, get};
 use axum::{Json, Router};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, SET_COOKIE};
 use http::{HeaderName, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
@@ -121,11 +122,25 @@ impl Place {
         panic!("the application found {ATTEMPTS} free ports taken");
     }
 
-    /// Waits until the application leaves the mark `name`.
-    pub async fn marked(&self, name: &str) {
-        let file = self.run().join(name);
-        within(&format!("the mark {name}"), async {
-            while !file.exists() {
+    /// Waits until a handler that [marks](router) `name` began to wait.
+    pub async fn began(&self, name: &str) {
+        let mark = self.run().join(name).with_extension("began");
+        within(&format!("a handler that waits: {name}"), async {
+            while fs::read_to_string(&mark).unwrap_or_default().is_empty() {
+                pause().await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until it was dropped, or its process ended.
+    pub async fn gone(&self, name: &str) {
+        let mark = self.run().join(name);
+        let process = fs::read_to_string(mark.with_extension("began")).expect("a handler that began");
+        let process = Path::new("/proc").join(process).join("exe");
+        within(&format!("a handler that is dropped: {name}"), async {
+            // What ended and was not waited for has no program any more.
+            while !mark.with_extension("gone").exists() && process.read_link().is_ok() {
                 pause().await;
             }
         })
@@ -252,11 +267,10 @@ async fn seen(request: Request) -> Response<Body> {
         "method": parts.method.as_str(),
         "uri": parts.uri.to_string(),
         "mount": mount.map(|it| it.prefix().as_str()),
-        "joined": mount.map(|it| it.join(parts.uri.path())),
         "headers": headers,
         "body": { "length": digest.length, "digest": digest.text(), "broken": broken },
     }));
-    axum::response::IntoResponse::into_response(json)
+    json.into_response()
 }
 
 /// What the application says of a body.
@@ -289,6 +303,11 @@ async fn status(extract::Path(code): extract::Path<u16>) -> Response<Body> {
     let code = StatusCode::from_u16(code).expect("a status");
     let answer = Response::builder().status(code);
     let answer = match code.as_u16() {
+        // Nothing is said of what it is.
+        201 => answer,
+        _ => answer.header(CONTENT_TYPE, "text/plain"),
+    };
+    let answer = match code.as_u16() {
         304 => answer.header(ETAG, "\"7\"").header(CACHE_CONTROL, "max-age=7"),
         301..=308 => answer.header(LOCATION, "/elsewhere?a=%2F"),
         _ => answer,
@@ -300,6 +319,7 @@ async fn status(extract::Path(code): extract::Path<u16>) -> Response<Body> {
 
 async fn repeated() -> Response<Body> {
     let answer = Response::builder()
+        .header(CONTENT_TYPE, "text/plain; charset=utf-8")
         .header(SET_COOKIE, "a=1; Path=/")
         .header(SET_COOKIE, "b=\"2, 3\"; Expires=Wed, 21 Oct 2037 07:28:00 GMT")
         .header("x-repeated", "one")
@@ -354,29 +374,38 @@ impl Writer {
     }
 }
 
-async fn download(extract::Path(count): extract::Path<usize>) -> Body {
-    written(async move |mut writer| writer.octets(count).await)
+/// What a stream is.
+const OCTETS: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/octet-stream")];
+
+/// What is said of a body of so many octets.
+fn of_length(octets: usize) -> [(HeaderName, String); 2] {
+    [(CONTENT_TYPE, OCTETS[0].1.to_owned()), (CONTENT_LENGTH, octets.to_string())]
 }
 
-async fn sized(extract::Path(count): extract::Path<usize>) -> ([(HeaderName, usize); 1], Body) {
-    ([(CONTENT_LENGTH, count)], written(async move |mut writer| writer.octets(count).await))
+async fn download(extract::Path(count): extract::Path<usize>) -> impl IntoResponse {
+    (OCTETS, written(async move |mut writer| writer.octets(count).await))
 }
 
-async fn slow(extract::Path(pieces): extract::Path<usize>) -> Body {
-    written(async move |mut writer| {
+async fn sized(extract::Path(count): extract::Path<usize>) -> impl IntoResponse {
+    (of_length(count), written(async move |mut writer| writer.octets(count).await))
+}
+
+async fn slow(extract::Path(pieces): extract::Path<usize>) -> impl IntoResponse {
+    let body = written(async move |mut writer| {
         for piece in 0..pieces {
             sleep(Duration::from_millis(20)).await;
             writer.write(format!("piece {piece}\n")).await;
         }
-    })
+    });
+    (OCTETS, body)
 }
 
-async fn cut(extract::Path(count): extract::Path<usize>) -> ([(HeaderName, usize); 1], Body) {
-    ([(CONTENT_LENGTH, count + 100_000)], failing(count))
+async fn cut(extract::Path(count): extract::Path<usize>) -> impl IntoResponse {
+    (of_length(count + 100_000), failing(count))
 }
 
-async fn open(extract::Path(count): extract::Path<usize>) -> Body {
-    failing(count)
+async fn open(extract::Path(count): extract::Path<usize>) -> impl IntoResponse {
+    (OCTETS, failing(count))
 }
 
 fn failing(count: usize) -> Body {
@@ -386,13 +415,14 @@ fn failing(count: usize) -> Body {
     })
 }
 
-/// Marks that somebody waits, and, when it is dropped, that nobody does.
+/// Marks that somebody waits, and in which process; and, when it is dropped, that nobody does.
 struct Waiting(PathBuf);
 
 impl Waiting {
     fn new(marks: &Path, name: &str) -> Self {
         let mark = Self(marks.join(name));
-        fs::write(mark.0.with_extension("began"), "").expect("a folder to write to");
+        fs::write(mark.0.with_extension("began"), std::process::id().to_string())
+            .expect("a folder to write to");
         mark
     }
 }

@@ -16,23 +16,32 @@ use crate::within;
 /// Where a gateway knowingly differs from plain HTTP behind the same server.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
-    /// The case, or `*` for any.
+    /// The case.
     pub case: &'static str,
-    /// What differs, as [`compare`] names it, or `*` for everything.
+    /// What differs, as [`compare`] names it, or `*` for all of it.
     pub field: &'static str,
     /// Who is the cause, and why it is right or cannot be helped.
     pub why: &'static str,
+    /// Whether it does not always occur: it depends on how fast the server was.
+    pub sometimes: bool,
 }
 
-impl Difference {
-    fn covers(&self, case: &str, field: &str) -> bool {
-        (self.case == case || self.case == "*") && (self.field == field || self.field == "*")
-    }
-}
+/// Of every server.
+pub const EVERYWHERE: &[Difference] = &[
+    differs("status 201", "header content-type", UNSTATED),
+    differs("status 201", "header x-content-type-options", UNSTATED),
+];
+
+const UNSTATED: &str = "a body of no stated type: some web servers would guess, so the gateway states one";
 
 /// A row of a table of differences.
 pub const fn differs(case: &'static str, field: &'static str, why: &'static str) -> Difference {
-    Difference { case, field, why }
+    Difference { case, field, why, sometimes: false }
+}
+
+/// A row for what depends on how fast the server was.
+pub const fn may_differ(case: &'static str, field: &'static str, why: &'static str) -> Difference {
+    Difference { case, field, why, sometimes: true }
 }
 
 /// A gateway to try: a file of `examples/deployment` and an application that fits it.
@@ -101,22 +110,26 @@ pub async fn compare(gateway: SocketAddr, http: SocketAddr, mount: &str, known: 
             ours.remove("header content-length");
             theirs.remove("header content-length");
         }
+        if ours.get("whole") != theirs.get("whole") {
+            // How much came of the one that was cut depends on the moment.
+            ours.remove("body");
+            theirs.remove("body");
+        }
         let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         for name in names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name)) {
-            let rows = known.iter().enumerate().filter(|(_, it)| it.covers(case, name));
-            let rows: Vec<_> = rows.map(|(row, _)| row).collect();
-            if rows.is_empty() {
-                surprises.push(format!(
+            let known = known.iter().position(|it| it.case == case && [name, "*"].contains(&it.field));
+            match known {
+                Some(row) => drop(occurred.insert(row)),
+                None => surprises.push(format!(
                     "{case}, {name}:\n  gateway {:?}\n  http    {:?}",
                     ours.get(name),
                     theirs.get(name)
-                ));
+                )),
             }
-            occurred.extend(rows);
         }
     }
     for (row, difference) in known.iter().enumerate() {
-        if !occurred.contains(&row) {
+        if !difference.sometimes && !occurred.contains(&row) {
             surprises.push(format!("this difference is gone: {difference:?}"));
         }
     }
@@ -209,11 +222,9 @@ pub fn corpus(mount: &str) -> Vec<(&'static str, Sent)> {
         }
         sent
     };
-    cases.push(("chunked", chunked("/foo", &[1, 10, 1000, 100_000, 3])));
-    let mut empty = chunked("/foo", &[]);
-    // Sent at once: what came with the head may tell a server that there is nothing.
-    empty.head.append(&mut empty.body);
-    cases.push(("chunked and empty", empty));
+    cases.push(("chunked", chunked("/foo", &[1, 10, 8000, 3])));
+    cases.push(("chunked 100 KiB", chunked("/foo", &[3, 100 << 10, 1])));
+    cases.push(("chunked and empty", chunked("/foo", &[])));
     let lines = [CLOSE, "Content-Length: 5", "Expect: 100-continue"];
     let mut expects = Sent::new("POST", target("/foo"), &lines);
     expects.body.extend(b"hello");
@@ -270,7 +281,7 @@ const PATHS: [(&str, &str); 40] = [
     ("length of 4 MiB", "/sized/4194304"),
     ("slow answer", "/slow/4"),
     ("answer cut", "/cut/50000"),
-    ("answer of unknown length cut", "/open/50000"),
+    ("answer of unknown length cut", "/open/4194304"),
 ];
 
 const HEADERS: [(&str, &[&[u8]]); 9] = [
@@ -309,10 +320,10 @@ const LENGTHS: [(&str, usize); 5] = [
     ("POST of 64 MiB", 64 << 20),
 ];
 
-/// An answer arrives, though the body of its request was not read. There is nothing to compare: over
-/// HTTP such a connection is reset, and the answer may be lost.
+/// An answer arrives, though the body of its request was not read. Not more of it than `Limits::unread`:
+/// beyond that, as over HTTP, the connection is reset, and the answer may be lost with it.
 async fn early(gateway: SocketAddr, mount: &str) {
-    for length in [1, 60_000, 1 << 20] {
+    for length in [1, 60_000] {
         let reply = exchange(gateway, &with_length(format!("{mount}/early"), length)).await;
         let reply = reply.unwrap_or_else(|error| panic!("after {length} octets: {error}"));
         assert_eq!((reply.head.status, &*reply.body), (403, &b"not for you\n"[..]), "after {length} octets");
@@ -340,15 +351,12 @@ async fn slow_reader(gateway: SocketAddr, mount: &str) {
 
 /// A handler whose client went away does not work on.
 async fn client_gone(place: &Place, gateway: SocketAddr, mount: &str) {
-    within("the end of a handler", async {
-        let mut connection = Connection::open(gateway).await.expect("a server");
-        let sent = Sent::new("GET", format!("{mount}/drip/client"), &[CLOSE]);
-        connection.writer.write_all(&sent.head).await.expect("a server that reads");
-        place.marked("client.began").await;
-        drop(connection);
-        place.marked("client.gone").await;
-    })
-    .await;
+    let mut connection = Connection::open(gateway).await.expect("a server");
+    let sent = Sent::new("GET", format!("{mount}/drip/client"), &[CLOSE]);
+    connection.writer.write_all(&sent.head).await.expect("a server that reads");
+    place.began("client").await;
+    drop(connection);
+    place.gone("client").await;
 }
 
 /// A hundred requests at the same time are told apart.
