@@ -32,7 +32,7 @@ const MODULES: [&str; 6] = [
 
 /// What distributions enable from the start. What is not there as a file is built in.
 const ENABLED: &str = "mpm_event unixd authn_core authn_file authz_core authz_host authz_user auth_basic \
-                       alias dir mime setenvif";
+                       alias dir env mime setenvif";
 
 /// Finds Apache with the modules which the file `name` of `examples/deployment/apache` says to enable;
 /// see [`web::installed`].
