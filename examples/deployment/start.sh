@@ -85,6 +85,7 @@ user=$(id -u)
 folder=$(mktemp -d)
 as=
 processes=
+application=
 cleanup() {
     trap '' INT TERM
     trap - EXIT
@@ -137,6 +138,7 @@ place=$run/$(sed -n 's|.*/run/yourapplication/\([a-z]*\.sock\).*|\1|p' "$file" |
 ! grep -q '9000' "$file" || place=127.0.0.1:$next
 listen() {
     start env YOURAPPLICATION_MOUNT="$mount" "$@" "$srv/bin/yourapplication"
+    application=$processes
 }
 case $server in
     supervisor)
@@ -177,7 +179,7 @@ case $place in
         tries=0
         until [ -S "$place" ]; do
             tries=$((tries + 1))
-            [ "$tries" -lt 100 ] || fail "nobody listens on $place; see what is said above"
+            [ "$tries" -lt 100 ] || fail "nobody listens on $place; see what was said above"
             sleep 0.1
         done
         ;;
@@ -227,8 +229,10 @@ server_process=${processes%% *}
 tries=0
 until curl -sf -o /dev/null "http://127.0.0.1:$port$mount/"; do
     tries=$((tries + 1))
-    [ "$tries" -lt 300 ] || fail "no answer from http://127.0.0.1:$port$mount/; see what is said above"
-    kill -0 "$server_process" 2>/dev/null || fail "the web server has ended; see what it said above"
+    [ "$tries" -lt 300 ] || fail "no answer from http://127.0.0.1:$port$mount/; see what was said above"
+    for process in $server_process $application; do
+        kill -0 "$process" 2>/dev/null || fail "the web server or the application has ended; see what was said above"
+    done
     sleep 0.1
 done
 cat <<EOF
