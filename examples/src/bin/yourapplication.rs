@@ -43,19 +43,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/upload", post(upload).layer(DefaultBodyLimit::disable()))
         .fallback(lost);
 
-    // Declared once, the mount is right behind every server, whatever that sends as SCRIPT_NAME.
+    // Declared once, the mount is right behind every server, whatever that sends as SCRIPT_NAME, and by HTTP.
     let mount: Option<Prefix> = said("YOURAPPLICATION_MOUNT").map(|it| it.parse()).transpose()?;
     let proxies: TrustedProxies = match said("YOURAPPLICATION_PROXIES") {
         Some(proxies) => proxies.parse()?,
         None => TrustedProxies::none(),
     };
-    // By HTTP the mount is the proxy's to state. It is read only where there is one: what a proxy does not
-    // set it passes on from the client.
-    let mut fix = ProxyFix::builder(proxies);
-    if mount.as_ref().is_some_and(|it| !it.is_root()) {
-        fix = fix.prefix();
-    }
-    let app = wrap(router, fix.build()?);
+    let app = wrap(router, ProxyFix::new(proxies));
 
     let mut gateway = Gateway::new();
     if let Some(mount) = mount {
