@@ -83,9 +83,13 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../crates/proxyfix/README.md")]
 #[doc = include_str!("../../crates/proxyfix-axum/README.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/README.md")]
 pub struct CrateReadmes;
 
 /// The programs of the guides.
 #[cfg(doctest)]
 #[doc = include_str!("../../crates/proxyfix/docs/coming-from.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/docs/deployment.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/docs/deployment/http.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/docs/deployment/fastcgi.md")]
 pub struct Guides;

@@ -34,7 +34,8 @@ fn what_the_guide_prints_is_the_file_word_for_word() {
     for (page, text) in pages() {
         for (file, block) in configurations(&page, &text) {
             let path = Path::new(DEPLOYMENTS).join(&file);
-            let file_text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
+            let file_text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
             assert!(block == file_text, "{page} prints another {file} than there is:\n{block}");
             printed += 1;
         }
@@ -58,7 +59,10 @@ fn the_guide_names_no_file_that_is_not_there() {
         for named in text.split('`').skip(1).step_by(2).filter(|it| !it.contains([' ', '\n'])) {
             let named = named.strip_prefix("examples/deployment/").unwrap_or(named);
             if named.split_once('/').is_some_and(|(server, _)| servers.contains(server)) {
-                assert!(Path::new(DEPLOYMENTS).join(named).is_file(), "{page} names {named}, which is not there");
+                assert!(
+                    Path::new(DEPLOYMENTS).join(named).is_file(),
+                    "{page} names {named}, which is not there"
+                );
             }
         }
     }
@@ -263,7 +267,8 @@ async fn answers(deployment: &str, said: &str, address: SocketAddr) {
     let location = old.head.get("location");
     assert_eq!(location, Some(&*format!("http://127.0.0.1{mount}/hello/again")), "{deployment}");
     // Only over HTTP is the peer a proxy; behind a gateway it is the client, who may not name another.
-    let http = ["http", "http-root", "http-prefix", "proxy-http-root", "proxy-http-prefix", "yourapplication-http"];
+    let http =
+        ["http", "http-root", "http-prefix", "proxy-http-root", "proxy-http-prefix", "yourapplication-http"];
     let proxied = http.contains(&deployment.split_once('/').unwrap().1);
     let forged = get("/", &FORGED).await;
     let client = match deployment.split_once('/').unwrap().0 {
@@ -284,7 +289,8 @@ const FORGED: [&str; 4] = [
 ];
 
 async fn get(address: SocketAddr, target: &str, lines: &[&str]) -> Reply {
-    let mut head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", IpAddr::from(address.ip()));
+    let mut head =
+        format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", IpAddr::from(address.ip()));
     for line in lines {
         head += &format!("{line}\r\n");
     }
