@@ -1,9 +1,10 @@
 //! The application of the deployments: one router behind every gateway, and over plain HTTP to compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,12 @@ impl Place {
         panic!("the application found {ATTEMPTS} free ports taken");
     }
 
+    /// The ids of `/recorded/{id}` that the application was asked for.
+    pub fn recorded(&self) -> HashSet<String> {
+        let record = fs::read_to_string(self.run().join(RECORD)).unwrap_or_default();
+        record.lines().map(str::to_owned).collect()
+    }
+
     /// Waits until a handler that [marks](router) `name` began to wait.
     pub async fn began(&self, name: &str) {
         let mark = self.run().join(name).with_extension("began");
@@ -215,6 +222,7 @@ impl Fix for AsSent {
 /// | `/early` | 403, and the body is not read |
 /// | `/download/{octets}`, `/sized/{octets}` | so many octets, in pieces; their length not stated, stated |
 /// | `/slow/{pieces}` | so many pieces, each a little later |
+/// | `/recorded/{id}` | a few pieces, each a little later; the id is recorded before |
 /// | `/cut/{octets}`, `/open/{octets}` | an error after so many octets; more were stated, nothing was |
 /// | `/hang/{mark}` | nothing, ever; marks `{mark}.began`, and `{mark}.gone` when nobody waits any more |
 /// | `/drip/{mark}` | no end; the same marks |
@@ -227,6 +235,7 @@ pub fn router(marks: PathBuf) -> Router {
         .route("/download/{octets}", get(download))
         .route("/sized/{octets}", get(sized))
         .route("/slow/{pieces}", get(slow))
+        .route("/recorded/{id}", get(recorded))
         .route("/cut/{octets}", get(cut))
         .route("/open/{octets}", get(open))
         .route("/hang/{mark}", get(hang))
@@ -399,6 +408,30 @@ async fn slow(extract::Path(pieces): extract::Path<usize>) -> impl IntoResponse 
     });
     (OCTETS, body)
 }
+
+async fn recorded(
+    State(marks): State<PathBuf>,
+    extract::Path(id): extract::Path<String>,
+) -> impl IntoResponse {
+    // Appended in one write, whoever else appends.
+    let record = fs::File::options().create(true).append(true).open(marks.join(RECORD));
+    record.and_then(|mut file| file.write_all(format!("{id}\n").as_bytes())).expect("a folder to write to");
+    let body = written(async move |mut writer| {
+        for piece in record_of(&id) {
+            sleep(Duration::from_millis(10)).await;
+            writer.write(piece).await;
+        }
+    });
+    (OCTETS, body)
+}
+
+/// What `/recorded/{id}` answers, in pieces.
+pub fn record_of(id: &str) -> Vec<String> {
+    ["begin", "middle", "end"].map(|part| format!("{part} of {id}\n")).to_vec()
+}
+
+/// Where requests are recorded.
+const RECORD: &str = "record";
 
 async fn cut(extract::Path(count): extract::Path<usize>) -> impl IntoResponse {
     (of_length(count + 100_000), failing(count))

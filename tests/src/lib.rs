@@ -11,6 +11,7 @@
 //! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | supervisor, spawn-fcgi, an inherited socket | [`Supervisor`](managers::Supervisor), [`Spawned`](managers::Spawned) | `managers.rs` |
+//! | requests without a pause, and what became of each | [`Load`](load::Load) | `load.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
 //! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
@@ -28,6 +29,8 @@ pub mod exact;
 pub mod haproxy;
 #[cfg(target_os = "linux")]
 pub mod lighttpd;
+#[cfg(target_os = "linux")]
+pub mod load;
 pub mod log;
 #[cfg(target_os = "linux")]
 pub mod managers;

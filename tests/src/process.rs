@@ -88,6 +88,17 @@ impl Process {
         .await
     }
 
+    /// Waits until nobody of the session runs any more.
+    pub async fn leaves_nobody(&self) {
+        let what = format!("the end of all that {} started", self.name);
+        within(&what, async {
+            while !self.ids().is_empty() {
+                pause().await;
+            }
+        })
+        .await;
+    }
+
     /// What it had to say.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -349,3 +349,133 @@ impl<W: Write> Out<W> {
 fn gone(error: io::Error) -> Error {
     Error::io("the web server does not take the answer", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body as Stream;
+    use futures_util::{StreamExt as _, stream};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::Limits;
+
+    /// What was written at a time.
+    #[derive(Default)]
+    struct Writes(Vec<String>);
+
+    impl Write for &mut Writes {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8(octets.to_vec()).unwrap());
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    async fn serve(
+        variables: &[(&str, &str)],
+        input: impl Read + Send + 'static,
+        answer: impl AsyncFn(Request<Body>) -> Response<Stream>,
+    ) -> (Vec<String>, Result<(), Error>) {
+        let mut writes = Writes::default();
+        let usual = [("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/"), ("PATH_INFO", "/")];
+        let variables = usual.iter().chain(variables).copied().collect();
+        let gateway = Gateway::new().limits(Limits::default().body(10));
+        let app = service_fn(async |request| Ok::<_, Infallible>(answer(request).await));
+        let served = gateway.answer(variables, input, &mut writes, app).await;
+        (writes.0, served)
+    }
+
+    /// Pieces that do not come at once; `!` is a failure.
+    fn slow(pieces: &'static [&str]) -> Stream {
+        Stream::from_stream(stream::iter(pieces).then(async |piece| {
+            tokio::task::yield_now().await;
+            if *piece == "!" { Err("no more") } else { Ok(*piece) }
+        }))
+    }
+
+    fn body(writes: &[String]) -> String {
+        let all = writes.concat();
+        all.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    #[tokio::test]
+    async fn head_and_body_are_one_write_where_they_can_be() {
+        let (writes, served) = serve(&[], io::empty(), async |_| Response::new("hello".into())).await;
+        assert!(writes.len() == 1 && writes[0].ends_with("\r\n\r\nhello"), "{writes:?}");
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_takes_time_is_not_waited_for() {
+        let (writes, served) = serve(&[], io::empty(), async |_| Response::new(slow(&["one", "two"]))).await;
+        assert!(writes[0].ends_with("\r\n\r\n"), "{writes:?}");
+        assert_eq!(writes[1..], ["one", "two"]);
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_fails_is_not_completed() {
+        let (writes, served) =
+            serve(&[], io::empty(), async |_| Response::new(slow(&["one", "!", "two"]))).await;
+        assert_eq!(body(&writes), "one");
+        assert_eq!(served.unwrap_err().to_string(), "the answer ended before its end: no more");
+        assert!(!writes.concat().contains("500"), "{writes:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_fails_before_anything_was_written_is_500() {
+        let (writes, served) = serve(&[], io::empty(), async |_| {
+            Response::new(Stream::from_stream(stream::iter([Ok("one"), Err("no more")])))
+        })
+        .await;
+        assert!(writes.concat().starts_with("Status: 500") && !writes.concat().contains("one"), "{writes:?}");
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_declared_length_is_kept_or_the_answer_is_not_complete() {
+        let declared =
+            |length: &str, body| Response::builder().header("content-length", length).body(body).unwrap();
+        let (writes, served) = serve(&[], io::empty(), async |_| declared("4", slow(&["one", "two"]))).await;
+        assert_eq!(body(&writes), "onet");
+        served.unwrap();
+        let (writes, served) = serve(&[], io::empty(), async |_| declared("9", slow(&["one", "two"]))).await;
+        assert_eq!(body(&writes), "onetwo");
+        assert!(served.unwrap_err().to_string().contains("3 octets of the length that it declares"));
+    }
+
+    #[tokio::test]
+    async fn t160_a_body_beyond_the_limit_is_413_whatever_is_answered() {
+        let input = io::repeat(b'x').take(11);
+        let variables = [("HTTP_TRANSFER_ENCODING", "gzip, Chunked")];
+        let (writes, _) = serve(&variables, input, async |request| {
+            let read = http_body_util::BodyExt::collect(request.into_body()).await;
+            assert!(read.is_err_and(|it| it.is_too_large()));
+            Response::new("all is well".into())
+        })
+        .await;
+        assert!(writes.concat().starts_with("Status: 413"), "{writes:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_asked_for_is_not_read() {
+        struct Untouched;
+        impl Read for Untouched {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                unreachable!("nobody asked");
+            }
+        }
+        let (writes, served) = serve(&[("CONTENT_LENGTH", "5")], Untouched, async |request| {
+            assert_eq!(http_body::Body::size_hint(request.body()).exact(), Some(5));
+            Response::new("hello".into())
+        })
+        .await;
+        assert_eq!(body(&writes), "hello");
+        served.unwrap();
+    }
+}

@@ -7,7 +7,7 @@
 //! | `fcgi.untrusted_peer` | warn | somebody connected who is not allowed to, and was turned away |
 //! | `fcgi.malformed` | warn | a web server broke the FastCGI protocol; the connection was closed |
 //! | `scgi.malformed` | warn | a web server broke the SCGI protocol; the connection was closed |
-//! | `fcgi.limit` | warn | there were too many connections |
+//! | `fcgi.limit` | warn | there were too many connections, or one could not be accepted |
 //! | `fcgi.timeout` | debug | a web server took too long (FastCGI and SCGI) |
 //! | `fcgi.drain` | warn | too much of a body was left unread; the connection was closed |
 //! | `cgi.malformed` | warn | no request could be made of the variables; it was refused |
@@ -16,6 +16,8 @@
 //! | `cgi.dropped` | debug | a header was not passed on, for it belongs to a connection |
 //! | `cgi.response` | warn | a response could not be passed on as it was |
 //! | `gateway.failed` | warn | the service failed, or the body of its response did |
+//! | `gateway.listening` | info | a gateway listens; not sampled |
+//! | `gateway.cut_off` | warn | a gateway ends, and requests in flight with it |
 //!
 //! # Sampling
 //!
@@ -66,7 +68,7 @@ catalogue! {
     Malformed: "fcgi.malformed" WARN,
     /// A web server broke the SCGI protocol.
     ScgiMalformed: "scgi.malformed" WARN,
-    /// There are too many connections.
+    /// There are too many connections, or one cannot be accepted.
     Connections: "fcgi.limit" WARN,
     /// A time was over.
     Timeout: "fcgi.timeout" DEBUG,
@@ -84,6 +86,10 @@ catalogue! {
     Response: "cgi.response" WARN,
     /// A service that failed.
     Failed: "gateway.failed" WARN,
+    /// A gateway listens.
+    Listening: "gateway.listening" INFO,
+    /// Requests were not finished in time at the end.
+    CutOff: "gateway.cut_off" WARN,
 }
 
 /// Reports it, where it is collected and the last one is long enough ago.
@@ -98,10 +104,11 @@ pub(crate) fn report(what: Report, detail: &dyn Display) {
             }
         };
     }
-    if LEVELS[what as usize] == Level::DEBUG {
-        emit!(DEBUG);
-    } else {
-        emit!(WARN);
+    match LEVELS[what as usize] {
+        Level::DEBUG => emit!(DEBUG),
+        // Said once per listener, of which a process may have several.
+        Level::INFO => tracing::info!(event = NAMES[what as usize], "{}", Printable(detail)),
+        _ => emit!(WARN),
     }
 }
 
@@ -289,6 +296,8 @@ pub(crate) mod tests {
         Report::Dropped,
         Report::Response,
         Report::Failed,
+        Report::Listening,
+        Report::CutOff,
     ];
 
     #[test]

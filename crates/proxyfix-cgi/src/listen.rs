@@ -608,3 +608,6 @@ fn check(socket: &Socket, what: &str) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,7 +124,7 @@ impl Decoder {
                         gathered.extend_from_slice(&taken);
                         mem::take(gathered)
                     };
-                    return self.head(block.freeze()).map(Some);
+                    return self.head(&block.freeze()).map(Some);
                 }
                 Stage::Body { left: 0 } => {
                     self.stage = Stage::Over;
@@ -145,37 +145,31 @@ impl Decoder {
     }
 
     /// What the variables, and the comma behind them, mean.
-    fn head(&mut self, block: Bytes) -> Result<Event, Malformed> {
+    fn head(&mut self, block: &Bytes) -> Result<Event, Malformed> {
         self.stage = Stage::Over;
-        let Some((b',', octets)) = block.split_last() else {
-            return Err(Malformed::new("there is no comma behind the variables"));
-        };
-        if octets.last() != Some(&0) {
-            return Err(Malformed::new("the variables do not end with zero"));
-        }
+        let octets =
+            block.strip_suffix(b",").ok_or(Malformed::new("there is no comma behind the variables"))?;
+        let octets =
+            octets.strip_suffix(b"\0").ok_or(Malformed::new("the variables do not end with zero"))?;
         let (_, most, longest) = self.limits;
-        let strings = octets.iter().filter(|octet| **octet == 0).count();
-        if strings % 2 == 1 {
-            return Err(Malformed::new("a variable has a name and no value"));
-        }
-        if strings / 2 > most {
-            return Ok(Event::TooLarge);
-        }
-        let mut variables = MetaVariables::over(block.clone(), strings / 2);
-        let mut ends = octets.iter().enumerate().filter(|(_, octet)| **octet == 0).map(|(at, _)| at);
+        let mut variables = MetaVariables::over(block.clone(), octets.len() / 24);
+        let mut lengths = octets.split(|octet| *octet == 0).map(<[u8]>::len);
         let mut start = 0;
-        let mut too_long = false;
-        while let (Some(middle), Some(end)) = (ends.next(), ends.next()) {
-            if middle == start {
+        while let Some(name) = lengths.next() {
+            let value = lengths.next().ok_or(Malformed::new("a variable has a name and no value"))?;
+            if name == 0 {
                 return Err(Malformed::new("a variable has no name"));
             }
-            too_long |= end - 1 - start > longest;
+            if variables.len() == most || name + value > longest {
+                return Ok(Event::TooLarge);
+            }
+            let middle = start + name;
+            let end = middle + 1 + value;
             variables.push(start..middle, middle + 1..end);
             start = end + 1;
         }
-        let length = match variables.iter().next() {
-            Some((b"CONTENT_LENGTH", length)) => length,
-            _ => return Err(Malformed::new("the first variable is not CONTENT_LENGTH")),
+        let Some((b"CONTENT_LENGTH", length)) = variables.iter().next() else {
+            return Err(Malformed::new("the first variable is not CONTENT_LENGTH"));
         };
         let left = decimal(length).ok_or(Malformed::new("CONTENT_LENGTH is not a number"))?;
         if variables.get_all("CONTENT_LENGTH").nth(1).is_some() {
@@ -186,9 +180,6 @@ impl Decoder {
             return Err(Malformed::new("there is not one SCGI, of 1"));
         }
         drop(versions);
-        if too_long {
-            return Ok(Event::TooLarge);
-        }
         self.stage = Stage::Body { left };
         Ok(Event::Head { variables, keep: false })
     }

@@ -142,7 +142,7 @@ impl Gateway {
             Some(until) => End::Until(until),
             None => End::signals(true)?,
         };
-        tracing::info!("listening on {}", open.name);
+        report(Report::Listening, &format_args!("listening on {}", open.name));
         let (connections, time) = (self.limits.connections, self.limits.shutdown_time);
         let handler = Gated { gate, gateway: Arc::new(self), app, protocol };
         run(open, end, Room::new(connections, REFUSED), time, handler).await;
@@ -251,7 +251,7 @@ impl Gateway {
             Some(until) => End::Until(until),
             None => End::signals(false)?,
         };
-        tracing::info!("listening on {}, for HTTP", open.name);
+        report(Report::Listening, &format_args!("listening on {}, for HTTP", open.name));
         if io::stderr().is_terminal() {
             let scheme = if open.name.starts_with("unix:") { "" } else { "http://" };
             eprintln!("listening on {scheme}{}", open.name);
@@ -447,6 +447,12 @@ impl<H: Handler> Work<H> {
             note(&ended);
         }
         let Place { permit, refuse } = self.room.best(place);
+        if refuse {
+            report(
+                Report::Connections,
+                &"there are as many connections as the limit admits; the next ones get 503",
+            );
+        }
         let stop = self.stop.clone();
         match stream {
             Stream::Unix(io) => spawn(&mut self.tasks, self.handler.handle(io, peer, stop, refuse), permit),
@@ -568,7 +574,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
                 }
                 Err(error) if passes(&error) => {}
                 Err(error) => {
-                    report(Report::Limit, &format_args!("a connection cannot be accepted: {error}"));
+                    report(Report::Connections, &format_args!("a connection cannot be accepted: {error}"));
                     tokio::select! {
                         biased;
                         () = end.wait() => break,
@@ -583,7 +589,7 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
     drop(file);
     let finished = async {
         if let Err(error) = work.drain(socket).await {
-            report(Report::Limit, &format_args!("a connection cannot be accepted: {error}"));
+            report(Report::Connections, &format_args!("a connection cannot be accepted: {error}"));
         }
         work.finish().await;
     };
@@ -595,9 +601,12 @@ async fn run<H: Handler>(open: Open, mut end: End, room: Room, time: Duration, h
     };
     if !finished {
         report(
-            Report::Timeout,
+            Report::CutOff,
             &format_args!("{} connections are cut off: the process ends", work.tasks.len()),
         );
         work.tasks.abort_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,40 @@ fn split(uri: &Uri, declared: Option<&Prefix>) -> (Mount, Option<Uri>) {
         None => (Mount::root(), None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_split(target: &str, declared: &str, mount: &str, seen: &str) {
+        let uri: Uri = target.parse().unwrap();
+        let (found, cut) = split(&uri, Some(&declared.parse().unwrap()));
+        assert_eq!(found.prefix(), mount, "{target} below {declared}");
+        assert_eq!(cut.unwrap_or(uri).to_string(), seen, "{target} below {declared}");
+    }
+
+    #[test]
+    fn a_declared_mount_is_cut_off_paths_below_it() {
+        assert_split("/app/users?a=1", "/app", "/app", "/users?a=1");
+        assert_split("/app/a%2Fb?", "/app", "/app", "/a%2Fb?");
+        assert_split("/app/", "/app", "/app", "/");
+        assert_split("/app", "/app", "/app", "/");
+        assert_split("http://example.com/app/users", "/app", "/app", "http://example.com/users");
+    }
+
+    #[test]
+    fn other_paths_are_those_of_the_root() {
+        assert_split("/users", "/app", "", "/users");
+        assert_split("/application", "/app", "", "/application");
+        assert_split("*", "/app", "", "*");
+        assert_split("/users", "", "", "/users");
+    }
+
+    #[test]
+    fn a_mount_alone_has_nothing_below() {
+        let split = |target: &'static str| split(&Uri::from_static(target), Some(&"/app".parse().unwrap())).0;
+        assert!(split("/app").nothing_below());
+        assert!(!split("/app/").nothing_below());
+    }
+}
