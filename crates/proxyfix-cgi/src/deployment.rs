@@ -20,6 +20,7 @@ macro_rules! page {
         #[doc = "[fastcgi-apache]: crate::deployment::fastcgi#apache"]
         #[doc = "[servers]: crate::deployment::servers"]
         #[doc = "[cgi]: crate::deployment::cgi"]
+        #[doc = "[deployment]: crate::deployment#who-is-the-client"]
         #[doc = "[processes]: crate::deployment::processes"]
         #[doc = "[coming-from]: crate::deployment::coming_from"]
         #[doc = "[debugging]: crate::deployment::debugging"]
