@@ -191,7 +191,7 @@ async fn mod_fcgid_refuses_more_than_128_kib() {
     let site =
         apache.site("fcgid-root.conf").with("FcgidMaxRequestLen 104857600", "FcgidMaxRequestLen 131072");
     let server = site.start(place).await;
-    assert_eq!(ask(&server, &[b'x'; 131_073]).await, 500);
+    assert_eq!(ask(&server, &vec![b'x'; 131_073]).await, 500);
     assert_said("mod_fcgid", &server.log(), &["HTTP request length … exceeds MaxRequestLen (131072)"]);
 }
 

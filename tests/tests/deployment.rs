@@ -11,8 +11,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use proxyfix_tests::exact::{Reply, Sent, exchange};
 use proxyfix_tests::process::{Process, pause, session};
-use proxyfix_tests::web::{ATTEMPTS, DEPLOYMENTS, Place, free_port, installed, missing};
-use proxyfix_tests::within;
+use proxyfix_tests::web::{ATTEMPTS, DEPLOYMENTS, Place, free_port, missing};
+use proxyfix_tests::{skipped, within};
 
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/proxyfix-cgi/docs");
 
@@ -230,6 +230,10 @@ async fn start(deployment: &str) {
             return;
         }
         let said = process.log();
+        // Not every system has it to install.
+        if said.contains("install the package systemd") {
+            return skipped(said.trim());
+        }
         if said.contains("is missing: install the package") {
             return missing(said.trim());
         }
@@ -308,7 +312,9 @@ fn assert_body(deployment: &str, reply: &Reply, status: u16, body: &str) {
 
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() {
-    let Some(analyze) = installed(&["systemd-analyze"]) else { return };
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return skipped("systemd-analyze is not installed");
+    }
     let place = Place::new();
     let address = free_port(Ipv4Addr::LOCALHOST);
     let units: Vec<_> = files().into_iter().filter(|file| file.starts_with("systemd/")).collect();
@@ -320,7 +326,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
         let name = unit.strip_prefix("systemd/").unwrap();
         place.configure("systemd", name, name, address)
     });
-    let output = Command::new(analyze.path()).args(["verify", "--man=no"]).args(paths).output().unwrap();
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(paths).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
