@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -101,7 +101,7 @@ fn configurations(page: &str, text: &str) -> Vec<(String, String)> {
     while let Some(line) = lines.next() {
         if let Some(language) = line.strip_prefix("```") {
             let block: String =
-                lines.by_ref().take_while(|it| *it != "```").map(|it| format!("{it}\n")).collect();
+                lines.by_ref().take_while(|it| *it != "```").flat_map(|it| [it, "\n"]).collect();
             let file = before.strip_prefix("`examples/deployment/").and_then(|it| it.strip_suffix("`:"));
             let program = ["rust", "rust,no_run", "console", "text"].contains(&language);
             assert!(file.is_some() != program, "{page}: a block of {language:?} under the line {before:?}");
@@ -293,12 +293,9 @@ const FORGED: [&str; 4] = [
 ];
 
 async fn get(address: SocketAddr, target: &str, lines: &[&str]) -> Reply {
-    let mut head =
-        format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", IpAddr::from(address.ip()));
-    for line in lines {
-        head += &format!("{line}\r\n");
-    }
-    let sent = Sent { head: (head + "\r\n").into(), body: Vec::new(), waits: false, head_only: false };
+    let (request, host) = (format!("GET {target} HTTP/1.1"), format!("Host: {}", address.ip()));
+    let head = [&[&*request, &host, "Connection: close"], lines, &["", ""]].concat().join("\r\n");
+    let sent = Sent { head: head.into(), body: Vec::new(), waits: false, head_only: false };
     exchange(address, &sent).await.unwrap_or_else(|error| panic!("{target}: {error}"))
 }
 
