@@ -223,7 +223,7 @@ async fn lighttpd_cannot_start_what_it_shall_connect_to() {
     within("what lighttpd says", async {
         while process.ended().is_none() && !process.log().contains("If you're trying") {
             if let Ok(connection) = tokio::net::TcpStream::connect(address).await {
-                let _ = (&connection).try_write(b"GET / HTTP/1.0\r\n\r\n");
+                let _ = connection.try_write(b"GET / HTTP/1.0\r\n\r\n");
                 pause().await;
             }
         }
