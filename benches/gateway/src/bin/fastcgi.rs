@@ -1,0 +1,14 @@
+//! The application over FastCGI, as proxyfix-cgi serves it, on the unix socket that is named.
+
+use std::env;
+use std::error::Error;
+
+use proxyfix_bench_gateway::app;
+use proxyfix_cgi::{Gateway, Listener};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let path = env::args_os().nth(1).ok_or("a path is missing")?;
+    Gateway::new().fastcgi(Listener::unix(path), app()).await?;
+    Ok(())
+}
