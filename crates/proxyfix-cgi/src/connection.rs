@@ -1,14 +1,37 @@
 //! One connection of a web server: requests in, answers out.
-#![allow(dead_code, unused)] // Until it is written.
+//!
+//! One task serves it, and calls the service in that task. The body of a request is read by whoever
+//! polls it, which usually is the same task; so there is no channel between the two, and nothing is read
+//! before it is asked for. While the service works, the task looks whether the web server is still there.
 
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Duration;
 
-use http::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tower_service::Service;
 
+use crate::body::{Flaw, Input};
+use crate::events::{Report, report};
+use crate::fastcgi::{self, Event, Malformed, Out};
 use crate::life::Stop;
-use crate::{Body, Gateway, fastcgi, scgi};
+use crate::request::declared_length;
+use crate::response::{Payload, refusal};
+use crate::{Body, BodyError, Gateway, MetaVariables, Refusal, scgi};
+
+/// Octets that are read at a time at first, and at most; also, how many are read ahead of what the
+/// service asked for.
+const READ: (usize, usize) = (8 << 10, 64 << 10);
+/// How long a new connection may still bring a request once the process was told to stop.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Any error of a service or of the body of its response.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,8 +58,102 @@ pub(crate) enum Protocol {
     Scgi(scgi::Decoder),
 }
 
+impl Protocol {
+    fn decode(&mut self, octets: &mut BytesMut) -> Result<Option<Event>, Malformed> {
+        match self {
+            Self::FastCgi(decoder) => decoder.decode(octets),
+            Self::Scgi(decoder) => decoder.decode(octets),
+        }
+    }
+
+    /// The id for the records of the answer.
+    fn id(&self) -> Option<u16> {
+        match self {
+            Self::FastCgi(decoder) => decoder.id(),
+            Self::Scgi(_) => None,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::FastCgi(decoder) => decoder.is_idle(),
+            Self::Scgi(decoder) => decoder.is_idle(),
+        }
+    }
+
+    /// Whether `octets`, which come next, say that there is no body.
+    fn has_no_body(&self, octets: &[u8]) -> bool {
+        match self {
+            Self::FastCgi(decoder) => decoder.has_no_body(octets),
+            Self::Scgi(_) => false,
+        }
+    }
+
+    fn skipped(&self) -> u64 {
+        match self {
+            Self::FastCgi(decoder) => decoder.skipped(),
+            Self::Scgi(_) => 0,
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Self::FastCgi(decoder) = self {
+            decoder.finish();
+        }
+    }
+}
+
 /// One connection. A service, not yet called, for all its requests in turn.
-pub(crate) struct Connection<IO, S>(std::marker::PhantomData<(IO, S)>);
+pub(crate) struct Connection<IO, S> {
+    shared: Arc<Shared<IO>>,
+    out: Out,
+    /// Octets that the web server took.
+    written: u64,
+    /// Whether it takes nothing more now, and since when.
+    blocked: bool,
+    written_at: Instant,
+    scratch: BytesMut,
+    timer: Pin<Box<Sleep>>,
+    gateway: Arc<Gateway>,
+    service: S,
+    stop: Stop,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+    refuse: bool,
+}
+
+/// Why a connection ends before its answer does.
+#[derive(Debug)]
+enum Lost {
+    /// The web server is gone.
+    Gone,
+    /// It gave this request up.
+    Aborted,
+    /// It broke the protocol.
+    Malformed(Malformed),
+    TimedOut(&'static str),
+    /// Too much came of a body that nobody read.
+    Unread,
+    /// It asked for what is not offered, and does not keep the connection.
+    Refused,
+    /// The body is longer than the limit.
+    TooLarge,
+    /// The service failed after its head was written.
+    Failed,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What the head of a request said.
+struct Head {
+    /// Nothing where there were too many.
+    variables: Option<MetaVariables>,
+    keep: bool,
+}
 
 impl<IO, S> Connection<IO, S>
 where
@@ -52,9 +169,702 @@ where
         stop: Stop,
         refuse: bool,
     ) -> Self {
-        Self(std::marker::PhantomData)
+        let wakers = Arc::new(Wakers::default());
+        let now = Instant::now();
+        let state = State {
+            io,
+            protocol,
+            octets: BytesMut::new(),
+            size: READ.0,
+            closed: false,
+            read_at: now,
+            turn: 0,
+            body: Incoming::default(),
+            lost: None,
+            replies: BytesMut::new(),
+        };
+        let waker = Waker::from(Arc::clone(&wakers));
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), wakers, waker }),
+            out: Out::default(),
+            written: 0,
+            blocked: false,
+            written_at: now,
+            scratch: BytesMut::new(),
+            timer: Box::pin(sleep_until(now + gateway.limits.head_time)),
+            gateway,
+            service,
+            stopped: Box::pin(stop.clone().wait()),
+            stop,
+            refuse,
+        }
     }
 
     /// Answers request after request.
-    pub(crate) async fn run(self) {}
+    pub(crate) async fn run(mut self) {
+        let mut first = true;
+        loop {
+            let kept = match self.next_head(mem::take(&mut first)).await {
+                Ok(Some(head)) => self.answer(head).await,
+                Ok(None) => return,
+                Err(lost) => Err(lost),
+            };
+            match kept {
+                Ok(true) if !self.stop.is_set() => {}
+                Ok(_) | Err(Lost::Unread | Lost::Refused) => return self.linger().await,
+                Err(lost) => return self.report(&lost),
+            }
+        }
+    }
+
+    /// Waits for the next request; `None` where there is none any more.
+    async fn next_head(&mut self, first: bool) -> Result<Option<Head>, Lost> {
+        let began = Instant::now();
+        // A connection is made for a request, so that the first one is awaited for less long.
+        let mut head_began = first.then_some(began);
+        let mut told = None;
+        let mut last = false;
+        poll_fn(|cx| {
+            let shared = Arc::clone(&self.shared);
+            let mut state = shared.lock();
+            let mut watched = shared.watch_as_driver(cx);
+            loop {
+                let event = state.poll_event(&mut watched);
+                match event {
+                    Poll::Ready(Ok(Event::Head { variables, keep })) => {
+                        return Poll::Ready(Ok(Some(Head { variables: Some(variables), keep })));
+                    }
+                    Poll::Ready(Ok(Event::TooLarge)) => {
+                        return Poll::Ready(Ok(Some(Head { variables: None, keep: false })));
+                    }
+                    Poll::Ready(Ok(Event::Reply(records))) => self.out.records(&records),
+                    Poll::Ready(Ok(Event::LastReply(records))) => {
+                        self.out.records(&records);
+                        last = true;
+                    }
+                    // It gave up before it had said everything.
+                    Poll::Ready(Ok(Event::Abort)) => {
+                        if let Some(id) = state.protocol.id() {
+                            state.protocol.finish();
+                            self.out.end_request(id);
+                        }
+                    }
+                    Poll::Ready(Ok(Event::Data(_) | Event::End)) => {}
+                    Poll::Ready(Err(Lost::Gone)) if state.is_idle() => return Poll::Ready(Ok(None)),
+                    Poll::Ready(Err(lost)) => return Poll::Ready(Err(lost)),
+                    Poll::Pending => break,
+                }
+            }
+            if self.poll_write(&mut state, &mut watched)?.is_pending() {
+                let end = self.written_at + self.gateway.limits.write_time;
+                return poll_deadline(self.timer.as_mut(), end, cx).map(|()| Err(Lost::TimedOut(WRITE)));
+            }
+            let idle = state.is_idle();
+            let skipped = state.protocol.skipped();
+            drop(state);
+            if last {
+                return Poll::Ready(Err(Lost::Refused));
+            }
+            if skipped > self.gateway.limits.unread {
+                return Poll::Ready(Err(Lost::Unread));
+            }
+            if idle && told.is_none() && (self.stop.is_set() || self.stopped.as_mut().poll(cx).is_ready()) {
+                told = Some(Instant::now() + if first { LATE } else { Duration::ZERO });
+            }
+            if !idle {
+                head_began.get_or_insert_with(Instant::now);
+            }
+            let limits = &self.gateway.limits;
+            let end = head_began.map_or(began + limits.idle_time, |began| began + limits.head_time);
+            let end = told.map_or(end, |told| told.min(end));
+            ready!(poll_deadline(self.timer.as_mut(), end, cx));
+            Poll::Ready(if idle { Ok(None) } else { Err(Lost::TimedOut(HEAD)) })
+        })
+        .await
+    }
+
+    /// Answers one request; whether the connection goes on.
+    async fn answer(&mut self, head: Head) -> Result<bool, Lost> {
+        let keep = head.keep;
+        let id = self.shared.lock().protocol.id();
+        match self.respond(id, head.variables).await {
+            Ok(()) => Ok(keep),
+            Err(Lost::Aborted) => {
+                // What was begun is finished: a record cannot be taken back.
+                self.out.forget_rest();
+                self.write_end(|out, id| out.end_request(id)).await?;
+                Ok(keep)
+            }
+            Err(lost) => Err(lost),
+        }
+    }
+
+    async fn respond(&mut self, id: Option<u16>, variables: Option<MetaVariables>) -> Result<(), Lost> {
+        let Some(variables) = variables else {
+            report(
+                Report::Limit,
+                &"a request has more variables than the limits admit; it was answered with 431",
+            );
+            return self.refuse(id, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &Method::GET).await;
+        };
+        let asked = if variables.get("REQUEST_METHOD") == Some(b"HEAD") { Method::HEAD } else { Method::GET };
+        let parts = if self.refuse {
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections"))
+        } else {
+            let length = declared_length(&variables);
+            if length.is_some_and(|length| length > self.gateway.limits.body) {
+                report(Report::Limit, &"a body is longer than the limit; it was answered with 413");
+                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the limit"))
+            } else {
+                self.gateway.request(variables).map(|parts| (parts, length))
+            }
+        };
+        let (parts, length) = match parts {
+            Ok(parts) => parts,
+            Err(refused) => return self.refuse(id, refused.status, &asked).await,
+        };
+
+        let body = self.begin(length);
+        let method = parts.method.clone();
+        let request = Request::from_parts(parts, body);
+        let ready = self.watching(|connection, cx| connection.service.poll_ready(cx)).await?;
+        if let Err(error) = ready {
+            report(Report::Failed, &format_args!("the service is not ready: {}", error.into()));
+            return self.refuse(id, StatusCode::SERVICE_UNAVAILABLE, &method).await;
+        }
+        let response = {
+            let mut future = pin!(self.service.call(request));
+            self.watching(|_, cx| future.as_mut().poll(cx)).await
+        };
+        if self.shared.lock().body.too_large {
+            return self.refuse(id, StatusCode::PAYLOAD_TOO_LARGE, &method).await;
+        }
+        match response? {
+            Ok(response) => self.write(id, response, &method).await,
+            Err(error) => {
+                report(Report::Failed, &format_args!("the service failed: {}", error.into()));
+                self.refuse(id, StatusCode::INTERNAL_SERVER_ERROR, &method).await
+            }
+        }
+    }
+
+    /// The body of the request that begins.
+    fn begin(&mut self, declared: Option<u64>) -> Body {
+        let mut state = self.shared.lock();
+        state.turn += 1;
+        let empty = declared == Some(0) || (declared.is_none() && state.has_no_body());
+        state.read_at = Instant::now();
+        state.body = Incoming {
+            end: None,
+            held: !empty,
+            waiting: false,
+            declared,
+            received: 0,
+            limit: self.gateway.limits.body,
+            too_large: false,
+        };
+        if empty {
+            return Body::empty();
+        }
+        let turn = state.turn;
+        drop(state);
+        Body::input(Arc::clone(&self.shared) as Arc<dyn Input>, turn, declared)
+    }
+
+    /// Does `work` while the web server is there.
+    async fn watching<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, Lost> {
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work(self, cx) {
+                return Poll::Ready(Ok(done));
+            }
+            let shared = Arc::clone(&self.shared);
+            let mut state = shared.lock();
+            self.poll_watch(&mut state, cx)?;
+            if state.body.too_large {
+                return Poll::Ready(Err(Lost::TooLarge));
+            }
+            if self.poll_write(&mut state, &mut shared.watch_as_driver(cx))?.is_ready() {
+                return Poll::Pending;
+            }
+            self.poll_write_deadline(cx)
+        })
+        .await
+    }
+
+    /// Looks whether the web server is still there, skips what nobody reads, and takes the answers to
+    /// management records.
+    fn poll_watch(&mut self, state: &mut State<IO>, cx: &mut Context<'_>) -> Result<(), Lost> {
+        let shared = Arc::clone(&self.shared);
+        let watched = &mut shared.watch_as_driver(cx);
+        loop {
+            if let Some(lost) = state.lost.take() {
+                return Err(lost);
+            }
+            if state.body.end.is_some() || !state.body.held {
+                match state.poll_event(watched) {
+                    Poll::Pending => break,
+                    Poll::Ready(event) => match event? {
+                        Event::Reply(records) | Event::LastReply(records) => {
+                            state.replies.extend_from_slice(&records);
+                        }
+                        Event::Abort => return Err(Lost::Aborted),
+                        Event::End => state.body.end = Some(Ok(())),
+                        Event::Data(_) | Event::Head { .. } | Event::TooLarge => {}
+                    },
+                }
+            } else if state.octets.len() >= READ.1 {
+                // The rest stays with the web server until the service asks for it.
+                break;
+            } else {
+                let Poll::Ready(read) = state.poll_read(watched) else { break };
+                read?;
+                if state.closed {
+                    return Err(Lost::Gone);
+                }
+                if state.body.waiting {
+                    shared.wakers.wake_body();
+                }
+            }
+        }
+        if state.body.waiting && state.body.end.is_none() {
+            let end = state.read_at + self.gateway.limits.record_time;
+            if poll_deadline(self.timer.as_mut(), end, cx).is_ready() {
+                state.body.end = Some(Err(Some(Flaw::TimedOut)));
+                shared.wakers.wake_body();
+                self.report(&Lost::TimedOut(RECORD));
+            }
+        }
+        if !state.replies.is_empty() {
+            self.out.records(&state.replies.split());
+        }
+        Ok(())
+    }
+
+    /// Writes a response.
+    async fn write(
+        &mut self,
+        id: Option<u16>,
+        response: Response<S::Payload>,
+        method: &Method,
+    ) -> Result<(), Lost> {
+        let (parts, body) = response.into_parts();
+        self.scratch.clear();
+        let known = body.size_hint().exact();
+        let payload = match self.gateway.head(&parts, method, known, &mut self.scratch) {
+            Ok(payload) => payload,
+            Err(reason) => {
+                report(Report::Response, &reason);
+                return self.refuse(id, StatusCode::INTERNAL_SERVER_ERROR, method).await;
+            }
+        };
+        self.out.gather(id, &self.scratch);
+        let mut left = match payload {
+            Payload::None => return self.write_end(Out::end).await,
+            Payload::Exact(length) => Some(length),
+            Payload::Open => None,
+        };
+        let before = self.written;
+        let mut body = pin!(body);
+        let mut ended = left == Some(0) && body.is_end_stream();
+        let written = poll_fn(|cx| {
+            let shared = Arc::clone(&self.shared);
+            loop {
+                let mut waits = false;
+                while !ended && !self.out.is_full() {
+                    let frame = match body.as_mut().poll_frame(cx) {
+                        Poll::Pending => {
+                            waits = true;
+                            break;
+                        }
+                        Poll::Ready(Some(Ok(frame))) => frame,
+                        Poll::Ready(Some(Err(error))) => {
+                            report(
+                                Report::Failed,
+                                &format_args!("the body of a response failed: {}", error.into()),
+                            );
+                            return Poll::Ready(Err(Lost::Failed));
+                        }
+                        Poll::Ready(None) if left.is_none_or(|left| left == 0) => {
+                            ended = true;
+                            break;
+                        }
+                        Poll::Ready(None) => {
+                            report(Report::Response, &"a response is shorter than its Content-Length");
+                            return Poll::Ready(Err(Lost::Failed));
+                        }
+                    };
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    let mut piece = data.copy_to_bytes(data.remaining());
+                    if let Some(left) = &mut left {
+                        if piece.len() as u64 > *left {
+                            report(
+                                Report::Response,
+                                &"a response is longer than its Content-Length, and was cut",
+                            );
+                            piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                            ended = true;
+                        }
+                        *left -= piece.len() as u64;
+                    }
+                    self.out.data(id, piece);
+                    ended |= body.is_end_stream() && left.is_none_or(|left| left == 0);
+                }
+                let mut state = shared.lock();
+                if ended {
+                    // What is left is written together with the end.
+                    return Poll::Ready(Ok(()));
+                }
+                let written = self.poll_write(&mut state, &mut shared.watch_as_driver(cx))?;
+                if written.is_pending() || waits {
+                    self.poll_watch(&mut state, cx)?;
+                    drop(state);
+                    return if written.is_pending() { self.poll_write_deadline(cx) } else { Poll::Pending };
+                }
+            }
+        })
+        .await;
+        match written {
+            Ok(()) => self.write_end(Out::end).await,
+            // Nobody saw anything of it yet.
+            Err(Lost::Failed) if self.written == before => {
+                self.out.clear();
+                self.refuse(id, StatusCode::INTERNAL_SERVER_ERROR, method).await
+            }
+            Err(lost) => Err(lost),
+        }
+    }
+
+    /// Writes an answer of the gateway's own.
+    async fn refuse(&mut self, id: Option<u16>, status: StatusCode, method: &Method) -> Result<(), Lost> {
+        self.scratch.clear();
+        refusal(status, method, &mut self.scratch);
+        self.out.gather(id, &self.scratch);
+        self.write_end(Out::end).await
+    }
+
+    /// Adds the end of an answer, and writes all that is left.
+    async fn write_end(&mut self, end: impl FnOnce(&mut Out, u16)) -> Result<(), Lost> {
+        {
+            let mut state = self.shared.lock();
+            // Forgotten before the web server may use the id again.
+            let id = state.protocol.id();
+            state.protocol.finish();
+            state.turn += 1;
+            if let Some(id) = id {
+                end(&mut self.out, id);
+            }
+        }
+        poll_fn(|cx| {
+            let shared = Arc::clone(&self.shared);
+            let mut state = shared.lock();
+            let mut watched = shared.watch_as_driver(cx);
+            if self.poll_write(&mut state, &mut watched)?.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            // A web server that writes before it reads needs somebody who reads.
+            while let Poll::Ready(event) = state.poll_event(&mut watched) {
+                if let Event::Reply(records) | Event::LastReply(records) = event? {
+                    state.replies.extend_from_slice(&records);
+                }
+            }
+            drop(state);
+            self.poll_write_deadline(cx)
+        })
+        .await
+    }
+
+    fn poll_write(&mut self, state: &mut State<IO>, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        if self.out.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let before = self.written;
+        let written = self.out.poll_write(&mut state.io, &mut self.written, cx);
+        if written.is_pending() && (self.written != before || !self.blocked) {
+            self.written_at = Instant::now();
+        }
+        self.blocked = written.is_pending();
+        written.map_err(Lost::Io)
+    }
+
+    fn poll_write_deadline<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Lost>> {
+        let end = self.written_at + self.gateway.limits.write_time;
+        poll_deadline(self.timer.as_mut(), end, cx).map(|()| Err(Lost::TimedOut(WRITE)))
+    }
+
+    /// Ends the connection so that the web server still reads what was written: what it goes on to send
+    /// is skipped for a while, because to close before it is read would reset the connection.
+    async fn linger(self) {
+        let (time, most) = (self.gateway.limits.shutdown_time, self.gateway.limits.unread);
+        let shared = self.shared;
+        let shutdown = poll_fn(|cx| Pin::new(&mut shared.lock().io).poll_shutdown(cx));
+        let skip = async {
+            shutdown.await?;
+            let mut skipped = 0;
+            loop {
+                let read = poll_fn(|cx| {
+                    let mut state = shared.lock();
+                    state.octets.clear();
+                    ready!(state.poll_read(cx))?;
+                    Poll::Ready(Ok::<_, Lost>((state.closed, state.octets.len())))
+                });
+                let (closed, length) = read.await?;
+                skipped += length as u64;
+                if closed {
+                    return Ok(());
+                }
+                if skipped > most {
+                    return Err(Lost::Unread);
+                }
+            }
+        };
+        match timeout(time, skip).await {
+            Ok(Err(Lost::Unread)) | Err(_) => report(Report::Drain, &"a body was not read to its end"),
+            Ok(_) => {}
+        }
+    }
+
+    fn report(&self, lost: &Lost) {
+        match lost {
+            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed | Lost::Io(_) => {}
+            Lost::Malformed(flaw) => report(Report::Malformed, flaw),
+            Lost::TimedOut(what) => report(Report::Timeout, what),
+            Lost::Unread => report(Report::Drain, &"a body was not read, and is too long to be skipped"),
+        }
+    }
 }
+
+const HEAD: &str = "a request did not come to the end of its variables in time";
+const RECORD: &str = "nothing more came of a body in time";
+const WRITE: &str = "the web server took nothing of an answer in time";
+
+/// What the task of a connection and the body of its request both use.
+struct Shared<IO> {
+    state: Mutex<State<IO>>,
+    wakers: Arc<Wakers>,
+    /// Wakes both, whichever of them polled the stream last: it remembers one waker only.
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Wakers {
+    driver: Mutex<Option<Waker>>,
+    body: Mutex<Option<Waker>>,
+}
+
+impl Wakers {
+    fn wake_body(&self) {
+        wake(&self.body);
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        wake(&self.body);
+        wake(&self.driver);
+    }
+}
+
+fn wake(slot: &Mutex<Option<Waker>>) {
+    let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn register(slot: &Mutex<Option<Waker>>, waker: &Waker) {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    match &mut *slot {
+        Some(known) => known.clone_from(waker),
+        None => *slot = Some(waker.clone()),
+    }
+}
+
+impl<IO> Shared<IO> {
+    fn lock(&self) -> MutexGuard<'_, State<IO>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch_as_driver(&self, cx: &Context<'_>) -> Context<'_> {
+        register(&self.wakers.driver, cx.waker());
+        Context::from_waker(&self.waker)
+    }
+
+    fn watch_as_body(&self, cx: &Context<'_>) -> Context<'_> {
+        register(&self.wakers.body, cx.waker());
+        Context::from_waker(&self.waker)
+    }
+}
+
+struct State<IO> {
+    io: IO,
+    protocol: Protocol,
+    /// Octets that were read and not yet understood.
+    octets: BytesMut,
+    /// How many are read at a time.
+    size: usize,
+    /// Nothing will follow.
+    closed: bool,
+    read_at: Instant,
+    /// Counts requests and answers, so that the body of a request that is over reads nothing of the next.
+    turn: u64,
+    body: Incoming,
+    /// What the body found out, for the task.
+    lost: Option<Lost>,
+    /// Answers to management records.
+    replies: BytesMut,
+}
+
+/// The body of the request that is being answered.
+#[derive(Debug, Default)]
+struct Incoming {
+    /// How it ended, if it did; a flaw is told once.
+    end: Option<Result<(), Option<Flaw>>>,
+    /// Whether the service may still read it.
+    held: bool,
+    /// Whether somebody waits for more of it.
+    waiting: bool,
+    declared: Option<u64>,
+    received: u64,
+    limit: u64,
+    too_large: bool,
+}
+
+impl<IO: AsyncRead + Unpin> State<IO> {
+    fn is_idle(&self) -> bool {
+        self.octets.is_empty() && self.protocol.is_idle()
+    }
+
+    fn has_no_body(&self) -> bool {
+        self.protocol.has_no_body(&self.octets)
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Lost>> {
+        loop {
+            if let Some(event) = self.protocol.decode(&mut self.octets).map_err(Lost::Malformed)? {
+                return Poll::Ready(Ok(event));
+            }
+            if self.closed {
+                return Poll::Ready(Err(Lost::Gone));
+            }
+            ready!(self.poll_read(cx))?;
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        if self.octets.capacity() - self.octets.len() < self.size / 2 {
+            self.octets.reserve(self.size);
+        }
+        let room = self.octets.capacity() - self.octets.len();
+        let length = ready!(pin!(self.io.read_buf(&mut self.octets)).poll(cx))?;
+        if length == room {
+            self.size = READ.1;
+        }
+        self.closed = length == 0;
+        self.read_at = Instant::now();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
+    fn poll_data(&self, turn: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if state.turn != turn {
+            return Poll::Ready(Some(Err(BodyError::new(Flaw::Over))));
+        }
+        let mut watched = self.watch_as_body(cx);
+        loop {
+            if let Some(end) = &mut state.body.end {
+                let flaw = end.as_mut().err().and_then(Option::take);
+                return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
+            }
+            let Poll::Ready(event) = state.poll_event(&mut watched) else {
+                state.body.waiting = true;
+                return Poll::Pending;
+            };
+            state.body.waiting = false;
+            let body = &mut state.body;
+            match event {
+                Ok(Event::Data(mut data)) => {
+                    let room = body.declared.map_or(u64::MAX, |declared| declared - body.received);
+                    if data.len() as u64 > room {
+                        // RFC 3875 section 4.2: what is more than declared is not read.
+                        data.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+                    }
+                    if data.is_empty() {
+                        continue;
+                    }
+                    body.received += data.len() as u64;
+                    if body.received > body.limit {
+                        body.end = Some(Err(Some(Flaw::TooLarge { limit: body.limit })));
+                        body.too_large = true;
+                        report(Report::Limit, &"a body is longer than the limit; it was answered with 413");
+                        continue;
+                    }
+                    return Poll::Ready(Some(Ok(data)));
+                }
+                Ok(Event::End) => {
+                    body.end = Some(match body.declared {
+                        Some(declared) if declared > body.received => {
+                            report(
+                                Report::Body,
+                                &"a body ended before the length that CONTENT_LENGTH declares",
+                            );
+                            Err(Some(Flaw::Short { declared, received: body.received }))
+                        }
+                        _ => Ok(()),
+                    });
+                }
+                Ok(Event::Reply(records) | Event::LastReply(records)) => {
+                    state.replies.extend_from_slice(&records);
+                    wake(&self.wakers.driver);
+                }
+                Ok(Event::Head { .. } | Event::TooLarge) => {}
+                Ok(Event::Abort) => {
+                    body.end = Some(Err(Some(Flaw::Aborted)));
+                    state.lost = Some(Lost::Aborted);
+                    wake(&self.wakers.driver);
+                }
+                Err(lost) => {
+                    body.end = Some(Err(Some(Flaw::Aborted)));
+                    state.lost = Some(lost);
+                    wake(&self.wakers.driver);
+                }
+            }
+        }
+    }
+
+    fn abandon(&self, turn: u64) {
+        let mut state = self.lock();
+        if state.turn == turn {
+            state.body.held = false;
+            state.body.waiting = false;
+            wake(&self.wakers.driver);
+        }
+    }
+}
+
+/// Whether `deadline` is over. The timer is set anew only where it would ring too late: one that rings too
+/// early costs less than one that is set for each request.
+fn poll_deadline(mut timer: Pin<&mut Sleep>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    if timer.is_elapsed() || timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
+    loop {
+        ready!(timer.as_mut().poll(cx));
+        if Instant::now() >= deadline {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(deadline);
+    }
+}
+
+#[cfg(test)]
+mod tests;

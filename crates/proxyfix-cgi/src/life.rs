@@ -15,7 +15,7 @@ impl Stop {
 
     /// Whether it was.
     pub(crate) fn is_set(&self) -> bool {
-        *self.0.borrow()
+        self.0.has_changed().unwrap_or(false)
     }
 
     /// Waits until it is.

@@ -22,4 +22,9 @@ impl Decoder {
         let _ = (&self.limits, octets);
         Ok(None)
     }
+
+    /// Whether nothing was read yet.
+    pub fn is_idle(&self) -> bool {
+        true
+    }
 }

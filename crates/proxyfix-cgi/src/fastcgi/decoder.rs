@@ -162,6 +162,18 @@ impl Decoder {
         self.request.is_none() && self.content == 0 && self.padding == 0
     }
 
+    /// Whether `octets`, which come next, are the end of the body.
+    pub(crate) fn has_no_body(&self, octets: &[u8]) -> bool {
+        let end = |id: u16| header(STDIN, id, 0);
+        let next = octets.get(usize::from(self.padding)..).and_then(|it| it.get(..6));
+        match (self.request, next) {
+            (Some(Request { id, stage: Stage::Stdin, .. }), Some(next)) => {
+                self.content == 0 && next == &end(id)[..6]
+            }
+            _ => false,
+        }
+    }
+
     /// Octets since the last [`finish`](Self::finish) that belonged to no request.
     pub fn skipped(&self) -> u64 {
         self.skipped

@@ -1,6 +1,7 @@
 //! Octets on their way to the web server.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,7 +17,7 @@ const RECORD: usize = 0xFFF8;
 /// Where what is gathered is enough for a write.
 const ENOUGH: usize = 64 << 10;
 
-/// What waits to be written: small pieces gathered in one buffer, then at most one large piece.
+/// What waits to be written: pieces that were gathered, at most one large piece, and what follows it.
 ///
 /// With an id, octets go into `FCGI_STDOUT` records; without one (SCGI), as they are.
 #[derive(Debug, Default)]
@@ -25,8 +26,11 @@ pub(crate) struct Out {
     /// Where the header of the record stands that small pieces are added to.
     open: Option<usize>,
     large: Bytes,
-    /// What follows `large`, in records of its own.
+    /// What follows `large` in records of its own, and their id.
     rest: Bytes,
+    id: Option<u16>,
+    /// Whole records that follow all of that.
+    after: BytesMut,
 }
 
 impl Out {
@@ -35,22 +39,22 @@ impl Out {
         self.gathered.is_empty() && self.large.is_empty()
     }
 
-    /// Whether it is time to write before more is added.
+    /// Whether it is time to write before more of the answer is added.
     pub(crate) fn is_full(&self) -> bool {
         !self.large.is_empty() || self.gathered.len() >= ENOUGH
     }
 
-    /// Adds octets of the answer; not while there is a large piece.
+    /// Adds octets of the answer; not while it is [full](Self::is_full).
     pub(crate) fn data(&mut self, id: Option<u16>, piece: Bytes) {
         if piece.len() < LARGE {
             self.gather(id, &piece);
         } else {
-            self.rest = piece;
-            self.next_record(id);
+            (self.rest, self.id) = (piece, id);
+            self.next_record();
         }
     }
 
-    /// Adds octets of the answer by copying them.
+    /// Adds octets of the answer by copying them; not while it is [full](Self::is_full).
     pub(crate) fn gather(&mut self, id: Option<u16>, octets: &[u8]) {
         let Some(id) = id else { return self.gathered.put_slice(octets) };
         for piece in octets.chunks(RECORD) {
@@ -64,39 +68,44 @@ impl Out {
         }
     }
 
-    /// Adds records as they are.
+    /// Adds whole records.
     pub(crate) fn records(&mut self, records: &[u8]) {
         self.seal();
-        self.gathered.put_slice(records);
+        let last = if self.large.is_empty() { &mut self.gathered } else { &mut self.after };
+        last.put_slice(records);
     }
 
     /// Adds the end of a FastCGI answer.
     pub(crate) fn end(&mut self, id: u16) {
-        self.seal();
-        self.gathered.put_slice(&header(STDOUT, id, 0));
+        self.records(&header(STDOUT, id, 0));
         self.end_request(id);
     }
 
     /// Adds `FCGI_END_REQUEST` alone: the answer to an abort.
     pub(crate) fn end_request(&mut self, id: u16) {
-        self.seal();
-        self.gathered.put_slice(&header(END_REQUEST, id, 8));
-        self.gathered.put_bytes(0, 8);
+        let [a, b, c, d, e, f, g, h] = header(END_REQUEST, id, 8);
+        self.records(&[a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 
-    /// Drops what was not written.
+    /// Drops what was not written, where nothing was.
     pub(crate) fn clear(&mut self) {
-        *self = Self { gathered: std::mem::take(&mut self.gathered), ..Self::default() };
-        self.gathered.clear();
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.clear();
+        *self = Self { gathered, ..Self::default() };
     }
 
-    fn next_record(&mut self, id: Option<u16>) {
+    /// Drops what is not in a record yet.
+    pub(crate) fn forget_rest(&mut self) {
+        self.rest = Bytes::new();
+    }
+
+    fn next_record(&mut self) {
         self.seal();
-        if let Some(id) = id {
+        if let Some(id) = self.id {
             self.large = self.rest.split_to(self.rest.len().min(RECORD));
             self.gathered.put_slice(&header(STDOUT, id, self.large.len()));
         } else {
-            self.large = std::mem::take(&mut self.rest);
+            self.large = mem::take(&mut self.rest);
         }
     }
 
@@ -108,10 +117,9 @@ impl Out {
         }
     }
 
-    /// Writes all of it; says how many octets went out since the last call.
+    /// Writes all of it, and counts what was `written`.
     pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
         &mut self,
-        id: Option<u16>,
         io: &mut IO,
         written: &mut u64,
         cx: &mut Context<'_>,
@@ -119,12 +127,13 @@ impl Out {
         self.seal();
         while !self.is_empty() {
             let io = Pin::new(&mut *io);
-            let mut length = if self.large.is_empty() {
+            let length = if self.large.is_empty() {
                 ready!(io.poll_write(cx, &self.gathered))?
             } else {
-                let pieces = [IoSlice::new(&self.gathered), IoSlice::new(&self.large)];
-                let pieces = if self.gathered.is_empty() { &pieces[1..] } else { &pieces };
-                ready!(io.poll_write_vectored(cx, pieces))?
+                // What follows goes out with the last record.
+                let after = if self.rest.is_empty() { &self.after[..] } else { &[] };
+                let pieces = [&self.gathered[..], &self.large, after].map(IoSlice::new);
+                ready!(io.poll_write_vectored(cx, &pieces))?
             };
             if length == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -132,10 +141,15 @@ impl Out {
             *written += length as u64;
             let gathered = length.min(self.gathered.len());
             self.gathered.advance(gathered);
-            length -= gathered;
-            self.large.advance(length);
-            if self.large.is_empty() && !self.rest.is_empty() {
-                self.next_record(id);
+            let large = (length - gathered).min(self.large.len());
+            self.large.advance(large);
+            self.after.advance(length - gathered - large);
+            if self.large.is_empty() {
+                if self.rest.is_empty() {
+                    self.gathered.unsplit(mem::take(&mut self.after));
+                } else {
+                    self.next_record();
+                }
             }
         }
         Poll::Ready(Ok(()))
