@@ -83,8 +83,7 @@ fn send(port: u16, path: &str, octets: u64, early: bool) -> Result<String> {
 
 fn open(port: u16, path: &str) -> Result<(BufReader<TcpStream>, Option<u64>)> {
     let mut stream = connect(port).map_err(failed(path))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .map_err(failed(path))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").map_err(failed(path))?;
     head(stream, path)
 }
 
