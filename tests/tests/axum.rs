@@ -280,3 +280,66 @@ async fn t126_a_refused_request_does_not_keep_what_the_service_had_reserved() {
     assert!(poll.await.is_ready(), "the permit is free");
     drop(first);
 }
+
+/// A request as a gateway makes it: a peer in the extensions, a mount, a body that is not axum's.
+fn from_a_gateway(remote_addr: &str, script_name: &str, path_info: &str) -> Request<proxyfix_cgi::Body> {
+    let variables = [
+        ("REQUEST_METHOD", "GET"),
+        ("SCRIPT_NAME", script_name),
+        ("PATH_INFO", path_info),
+        ("REMOTE_ADDR", remote_addr),
+        ("REMOTE_PORT", "51515"),
+    ];
+    let parts = proxyfix_cgi::Gateway::new().request(variables.into_iter().collect()).unwrap();
+    Request::from_parts(parts, proxyfix_cgi::Body::empty())
+}
+
+#[tokio::test]
+async fn a_wrapped_router_takes_requests_with_any_body() {
+    let app = wrap(router(), LighttpdCgiRootFix::new());
+    let whole = Request::get("/").body(http_body_util::Full::new(axum::body::Bytes::from("x"))).unwrap();
+    assert_eq!(app.clone().oneshot(whole).await.unwrap().status(), 404);
+    let response = app.oneshot(from_a_gateway("203.0.113.9", "/connect-info", "")).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn behind_a_gateway_connect_info_is_who_is_connected_to_the_web_server() {
+    let app = wrap(router(), LighttpdCgiRootFix::new());
+    for (remote_addr, status, body) in [
+        ("203.0.113.9", 200, "203.0.113.9:51515"),
+        ("::1", 200, "[::1]:51515"),
+        ("unix:", 500, ""),
+        ("", 500, ""),
+    ] {
+        let request = from_a_gateway(remote_addr, "/connect-info", "");
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{remote_addr}");
+        let found = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        assert!(status != 200 || found == body, "{remote_addr}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn connect_info_that_is_there_is_not_replaced_by_the_peer() {
+    let app = wrap(router(), LighttpdCgiRootFix::new());
+    let mut request = from_a_gateway("203.0.113.9", "/connect-info", "");
+    request.extensions_mut().insert(ConnectInfo("192.0.2.1:1".parse::<SocketAddr>().unwrap()));
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(to_bytes(response.into_body(), 1 << 16).await.unwrap(), "192.0.2.1:1");
+
+    let app = MockConnectInfo("192.0.2.2:2".parse::<SocketAddr>().unwrap()).layer(app);
+    let response = app.oneshot(from_a_gateway("203.0.113.9", "/connect-info", "")).await.unwrap();
+    assert_eq!(to_bytes(response.into_body(), 1 << 16).await.unwrap(), "192.0.2.2:2");
+}
+
+#[tokio::test]
+async fn behind_a_gateway_the_fix_judges_who_is_connected_to_the_web_server() {
+    let app = wrap(router(), (LighttpdCgiRootFix::new(), proxy_fix()));
+    for (remote_addr, expected) in [("10.0.0.2", "203.0.113.9:51515"), ("192.0.2.1", "192.0.2.1:51515")] {
+        let mut request = from_a_gateway(remote_addr, "/connect-info", "");
+        request.headers_mut().insert("x-forwarded-for", "203.0.113.9:51515".parse().unwrap());
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(to_bytes(response.into_body(), 1 << 16).await.unwrap(), expected);
+    }
+}

@@ -56,6 +56,7 @@ impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for ConnectedPeer {
 /// | the client is the peer | the peer; an IPv4-mapped address is folded, as everywhere |
 /// | another client was found | its address, and its port or 0 |
 /// | incomplete: nobody knows the client | withheld, so that the proxy is not taken for it |
+/// | none, for the fix looks for no client | as it was; the [`Peer`] where there was none, such as the client that a CGI gateway was told of |
 ///
 /// The [`Peer`] in the extensions is never changed, so that a second application finds it. Where the fix
 /// keeps the [`Original`], [`proxyfix::restore`] brings back `ConnectInfo<SocketAddr>` as it was.
@@ -72,7 +73,10 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
         self.0.fix(parts);
         Original::keep::<ConnectInfo<SocketAddr>>(parts);
         Original::keep::<MockConnectInfo<SocketAddr>>(parts);
-        let Some(origin) = parts.extensions.get::<Origin>() else { return };
+        let Some(origin) = parts.extensions.get::<Origin>() else {
+            publish_peer(parts);
+            return;
+        };
         if let Some(ip) = origin.client() {
             let client = SocketAddr::new(ip, origin.client_port().unwrap_or(0));
             parts.extensions.insert(ConnectInfo(client));
@@ -80,6 +84,17 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
             parts.extensions.remove::<ConnectInfo<SocketAddr>>();
             parts.extensions.remove::<MockConnectInfo<SocketAddr>>();
         }
+    }
+}
+
+/// Says who is connected in axum's word, where nobody said it.
+fn publish_peer(parts: &mut Parts) {
+    let extensions = &mut parts.extensions;
+    let said = extensions.get::<ConnectInfo<SocketAddr>>().is_some()
+        || extensions.get::<MockConnectInfo<SocketAddr>>().is_some();
+    let peer = extensions.get::<Peer>().copied().unwrap_or_default();
+    if let (false, Some(ip)) = (said, peer.ip()) {
+        extensions.insert(ConnectInfo(SocketAddr::new(ip, peer.port().unwrap_or(0))));
     }
 }
 

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
-use axum::Router;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::Request;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::response::Response;
+use axum::{BoxError, Router};
 use proxyfix::{Fix, Fixed};
 use tower_service::Service;
 
@@ -65,7 +66,8 @@ pub fn wrap<F: Fix>(router: Router, fix: F) -> Wrapped<F> {
     Wrapped(Fixed::new(ConnectInfoFix(fix), router))
 }
 
-/// A router behind a fix, made by [`wrap`]: a service for [`axum::serve()`].
+/// A router behind a fix, made by [`wrap`]: a service for [`axum::serve()`], and like the router itself for
+/// requests with any body.
 #[derive(Clone, Debug)]
 #[must_use = "a service does nothing until it is served"]
 pub struct Wrapped<F>(Fixed<ConnectInfoFix<F>, Router>);
@@ -81,16 +83,21 @@ impl<F: Clone> Wrapped<F> {
     }
 }
 
-impl<F: Fix> Service<Request> for Wrapped<F> {
+impl<F, B> Service<Request<B>> for Wrapped<F>
+where
+    F: Fix,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = Response;
     type Error = Infallible;
-    type Future = <Router as Service<Request>>::Future;
+    type Future = <Router as Service<Request<B>>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.0, cx)
+        Service::<Request<B>>::poll_ready(&mut self.0, cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         self.0.call(request)
     }
 }

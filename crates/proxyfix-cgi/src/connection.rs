@@ -4,6 +4,7 @@
 //! polls it, which usually is the same task; so there is no channel between the two, and nothing is read
 //! before it is asked for. While the service works, the task looks whether the web server is still there.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
@@ -89,10 +90,10 @@ impl Protocol {
         }
     }
 
-    fn skipped(&self) -> u64 {
+    fn malformed(&self) -> Report {
         match self {
-            Self::FastCgi(decoder) => decoder.skipped(),
-            Self::Scgi(_) => 0,
+            Self::FastCgi(_) => Report::Malformed,
+            Self::Scgi(_) => Report::ScgiMalformed,
         }
     }
 
@@ -249,6 +250,7 @@ where
                             self.out.end_request(id);
                         }
                     }
+                    Poll::Ready(Ok(Event::Unread)) => return Poll::Ready(Err(Lost::Unread)),
                     Poll::Ready(Ok(Event::Data(_) | Event::End)) => {}
                     Poll::Ready(Err(Lost::Gone)) if state.is_idle() => return Poll::Ready(Ok(None)),
                     Poll::Ready(Err(lost)) => return Poll::Ready(Err(lost)),
@@ -260,13 +262,9 @@ where
                 return poll_deadline(self.timer.as_mut(), end, cx).map(|()| Err(Lost::TimedOut(WRITE)));
             }
             let idle = state.is_idle();
-            let skipped = state.protocol.skipped();
             drop(state);
             if last {
                 return Poll::Ready(Err(Lost::Refused));
-            }
-            if skipped > self.gateway.limits.unread {
-                return Poll::Ready(Err(Lost::Unread));
             }
             if idle && told.is_none() && (self.stop.is_set() || self.stopped.as_mut().poll(cx).is_ready()) {
                 told = Some(Instant::now() + if first { LATE } else { Duration::ZERO });
@@ -354,15 +352,8 @@ where
         state.turn += 1;
         let empty = declared == Some(0) || (declared.is_none() && state.has_no_body());
         state.read_at = Instant::now();
-        state.body = Incoming {
-            end: None,
-            held: !empty,
-            waiting: false,
-            declared,
-            received: 0,
-            limit: self.gateway.limits.body,
-            too_large: false,
-        };
+        state.body =
+            Incoming { held: !empty, declared, limit: self.gateway.limits.body, ..Incoming::default() };
         if empty {
             return Body::empty();
         }
@@ -403,30 +394,27 @@ where
             if let Some(lost) = state.lost.take() {
                 return Err(lost);
             }
-            if state.body.end.is_some() || !state.body.held {
-                match state.poll_event(watched) {
-                    Poll::Pending => break,
-                    Poll::Ready(event) => match event? {
-                        Event::Reply(records) | Event::LastReply(records) => {
-                            state.replies.extend_from_slice(&records);
-                        }
-                        Event::Abort => return Err(Lost::Aborted),
-                        Event::End => state.body.end = Some(Ok(())),
-                        Event::Data(_) | Event::Head { .. } | Event::TooLarge => {}
-                    },
-                }
-            } else if state.octets.len() >= READ.1 {
-                // The rest stays with the web server until the service asks for it.
+            // What the service does not ask for stays with the web server, but for what tells whether it is
+            // still there.
+            if state.body.held && state.body.ahead_octets >= READ.1 {
                 break;
-            } else {
-                let Poll::Ready(read) = state.poll_read(watched) else { break };
-                read?;
-                if state.closed {
-                    return Err(Lost::Gone);
+            }
+            let Poll::Ready(event) = state.poll_event(watched) else { break };
+            match event? {
+                Event::Data(data) if state.body.held && state.body.end.is_none() => {
+                    state.body.ahead_octets += data.len();
+                    state.body.ahead.push_back(data);
                 }
-                if state.body.waiting {
-                    shared.wakers.wake_body();
+                Event::End => state.body.came_whole = true,
+                Event::Abort => return Err(Lost::Aborted),
+                Event::Reply(records) | Event::LastReply(records) => {
+                    state.replies.extend_from_slice(&records);
+                    continue;
                 }
+                Event::Data(_) | Event::Head { .. } | Event::TooLarge | Event::Unread => continue,
+            }
+            if state.body.waiting {
+                shared.wakers.wake_body();
             }
         }
         if state.body.waiting && state.body.end.is_none() {
@@ -628,8 +616,9 @@ where
 
     fn report(&self, lost: &Lost) {
         match lost {
-            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed | Lost::Io(_) => {}
-            Lost::Malformed(flaw) => report(Report::Malformed, flaw),
+            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed => {}
+            Lost::Io(error) => tracing::trace!(%error, "a connection was lost"),
+            Lost::Malformed(flaw) => report(self.shared.lock().protocol.malformed(), flaw),
             Lost::TimedOut(what) => report(Report::Timeout, what),
             Lost::Unread => report(Report::Drain, &"a body was not read, and is too long to be skipped"),
         }
@@ -730,6 +719,11 @@ struct Incoming {
     held: bool,
     /// Whether somebody waits for more of it.
     waiting: bool,
+    /// What was read before it was asked for.
+    ahead: VecDeque<Bytes>,
+    ahead_octets: usize,
+    /// Whether the end was read.
+    came_whole: bool,
     declared: Option<u64>,
     received: u64,
     limit: u64,
@@ -743,6 +737,18 @@ impl<IO: AsyncRead + Unpin> State<IO> {
 
     fn has_no_body(&self) -> bool {
         self.protocol.has_no_body(&self.octets)
+    }
+
+    /// The next of what is for the body, read ahead or not.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Lost>> {
+        if let Some(data) = self.body.ahead.pop_front() {
+            self.body.ahead_octets -= data.len();
+            return Poll::Ready(Ok(Event::Data(data)));
+        }
+        if self.body.came_whole {
+            return Poll::Ready(Ok(Event::End));
+        }
+        self.poll_event(cx)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Lost>> {
@@ -785,7 +791,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                 let flaw = end.as_mut().err().and_then(Option::take);
                 return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
             }
-            let Poll::Ready(event) = state.poll_event(&mut watched) else {
+            let Poll::Ready(event) = state.poll_body(&mut watched) else {
                 state.body.waiting = true;
                 return Poll::Pending;
             };
@@ -826,7 +832,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                     state.replies.extend_from_slice(&records);
                     wake(&self.wakers.driver);
                 }
-                Ok(Event::Head { .. } | Event::TooLarge) => {}
+                Ok(Event::Head { .. } | Event::TooLarge | Event::Unread) => {}
                 Ok(Event::Abort) => {
                     body.end = Some(Err(Some(Flaw::Aborted)));
                     state.lost = Some(Lost::Aborted);
@@ -845,6 +851,8 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
         let mut state = self.lock();
         if state.turn == turn {
             state.body.held = false;
+            state.body.ahead.clear();
+            state.body.ahead_octets = 0;
             state.body.waiting = false;
             wake(&self.wakers.driver);
         }

@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 
 /// Why a gateway does not start, or had to end: a sentence that names what was asked for, what is wrong
-/// with it, and the cure.
-#[derive(Debug)]
+/// with it, and the cure. A `main` that returns it prints that sentence.
 pub struct Error {
     message: String,
     source: Option<io::Error>,
@@ -24,6 +23,12 @@ impl Error {
 
     pub(crate) fn io(message: impl Into<String>, source: io::Error) -> Self {
         Self { message: message.into(), source: Some(source) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -12,9 +12,10 @@
 //! ```
 
 mod body;
+mod cgi;
 mod connection;
 mod error;
-mod events;
+pub mod events;
 pub mod fastcgi;
 mod gateway;
 mod life;
@@ -23,7 +24,10 @@ mod listen;
 mod request;
 mod response;
 pub mod scgi;
+mod serve;
 mod variables;
+#[cfg(feature = "http")]
+mod web;
 
 pub use body::{Body, BodyError};
 pub use error::Error;
@@ -31,4 +35,5 @@ pub use gateway::{DuplicateHeaders, Gateway};
 pub use limits::Limits;
 pub use listen::Listener;
 pub use request::{Refusal, RemoteUser};
+pub use serve::serve;
 pub use variables::MetaVariables;

@@ -64,12 +64,9 @@ impl MetaVariables {
         self.pairs.is_empty()
     }
 
-    /// Names, and values that share their memory with this.
-    pub(crate) fn shared(&self) -> impl Iterator<Item = (&[u8], Bytes)> {
-        self.pairs.iter().map(|pair| {
-            let (start, end) = pair.value;
-            (self.octets(pair.name), self.octets.slice(start as usize..end as usize))
-        })
+    /// The same octets, a part of these variables, without a copy.
+    pub(crate) fn share(&self, value: &[u8]) -> Bytes {
+        self.octets.slice_ref(value)
     }
 
     pub(crate) fn over(octets: Bytes, capacity: usize) -> Self {

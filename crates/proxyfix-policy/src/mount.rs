@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::Write as _;
 use core::hash::{Hash, Hasher};
@@ -50,6 +51,8 @@ pub struct Mount {
     split: Option<Prefix>,
     /// What the script name was replaced by: the same replacement happens once.
     stripped: Option<Prefix>,
+    /// The path as the client spelled it, where script name and path do not spell it so.
+    request_path: Option<String>,
 }
 
 impl PartialEq for Mount {
@@ -87,7 +90,7 @@ impl Mount {
         }
         let mut path = String::with_capacity(octets.len());
         for byte in octets {
-            if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte) {
+            if is_plain(*byte) {
                 path.push(char::from(*byte));
             } else {
                 let _ = write!(path, "%{byte:02X}");
@@ -119,6 +122,28 @@ impl Mount {
         Self { nothing_below, ..self }
     }
 
+    /// Remembers the path of the request as the client spelled it, a URL path. CGI decodes the script
+    /// name and so loses `%2F`; a [split](Self::split_at) that moves a part of it into the path takes
+    /// this spelling, where it decodes to the same.
+    ///
+    /// What is no URL path is not remembered.
+    ///
+    /// ```
+    /// use proxyfix_policy::{Mount, Prefix};
+    ///
+    /// // GET /docs%2Fa/b, split by a server that decodes first.
+    /// let mount = Mount::from_script_name(b"/docs/a")?.with_request_path("/docs%2Fa/b");
+    /// let (mount, path) = mount.split_at("/b", &Prefix::root()).unwrap();
+    /// assert_eq!((mount.prefix().as_str(), path.as_str()), ("", "/docs%2Fa/b"));
+    /// # Ok::<(), proxyfix_policy::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_request_path(self, path: &str) -> Self {
+        let is_path =
+            path.starts_with('/') && path.bytes().all(|byte| is_plain(byte) || b"%[]".contains(&byte));
+        Self { request_path: is_path.then(|| path.to_owned()), ..self }
+    }
+
     /// The external path of `path`, a path as the application sees it.
     ///
     /// The path is taken as it is, in its encoded form. Where the request named the mount itself, `/`
@@ -131,7 +156,9 @@ impl Mount {
     /// Joins script name and `path` and splits the result again at `root`, on a segment boundary.
     ///
     /// This is what repairs a server that split in the wrong place. `None` where the joined path
-    /// does not lie below `root`. A leading run of slashes that the split exposes becomes one.
+    /// does not lie below `root`, whatever escapes it is spelled with. A leading run of slashes that
+    /// the split exposes becomes one. Where the [request's own spelling](Self::with_request_path) of the
+    /// new path is known, it is taken.
     ///
     /// | script name | path | root | new mount | new path |
     /// | --- | --- | --- | --- | --- |
@@ -146,14 +173,12 @@ impl Mount {
             let script_name = self.script_name();
             format!("{}{path}", script_name.strip_suffix('/').unwrap_or(script_name))
         };
-        let rest = joined.strip_prefix(root.as_str())?;
-        if !matches!(rest.as_bytes(), [] | [b'/', ..]) {
-            return None;
-        }
+        let rest = below(&joined, root)?;
         let path = if rest == path && root.as_str() == self.script_name() {
             path.to_owned()
         } else {
-            format!("/{}", rest.trim_start_matches('/'))
+            let path = format!("/{}", rest.trim_start_matches('/'));
+            self.as_requested(&path).map(ToOwned::to_owned).unwrap_or(path)
         };
         let mount = Self {
             prefix: if self.forwarded { self.prefix.clone() } else { root.clone() },
@@ -162,8 +187,39 @@ impl Mount {
             forwarded: self.forwarded,
             split: Some(root.clone()),
             stripped: self.stripped.clone(),
+            request_path: self.request_path.clone(),
         };
         Some((mount, path))
+    }
+
+    /// How the request spells `path`, where it is known and names no other host.
+    fn as_requested(&self, path: &str) -> Option<&str> {
+        let octets: Vec<u8> = decoded(path.as_bytes(), false).map(|(_, octet)| octet).collect();
+        let end = Self::spelling(self.request_path.as_ref()?.as_bytes(), &octets)?;
+        core::str::from_utf8(end).ok().filter(|end| !end.starts_with("//"))
+    }
+
+    /// The end of `request_path`, a path as the client spelled it, that is spelled from a raw `/` on and
+    /// decodes to exactly `path`; with `%2F` left alone, where a server does so. For the gateways.
+    #[doc(hidden)]
+    pub fn spelling<'a>(request_path: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
+        if request_path.ends_with(path) && path.first() == Some(&b'/') && !path.contains(&b'%') {
+            return Some(&request_path[request_path.len() - path.len()..]);
+        }
+        [false, true].into_iter().find_map(|keep_slash| {
+            let mut before = decoded(request_path, keep_slash).count().checked_sub(path.len())?;
+            let mut start = 0;
+            for (length, _) in decoded(request_path, keep_slash) {
+                if before == 0 {
+                    break;
+                }
+                before -= 1;
+                start += length;
+            }
+            let end = &request_path[start..];
+            let same = decoded(end, keep_slash).map(|(_, octet)| octet).eq(path.iter().copied());
+            (end.first() == Some(&b'/') && same).then_some(end)
+        })
     }
 
     /// Whether the path was [split](Self::split_at) at this root already. For the layers.
@@ -188,6 +244,7 @@ impl Mount {
                 nothing_below: self.nothing_below && !prefix.is_root(),
                 split: self.split.take(),
                 stripped: Some(prefix.clone()),
+                request_path: self.request_path.take(),
                 ..prefix.clone().into()
             };
         }
@@ -204,6 +261,42 @@ impl Mount {
         // What a proxy states is one more thing to strip.
         self.stripped = None;
     }
+}
+
+/// Whether the octet stands for itself in the path of a URL.
+fn is_plain(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&octet)
+}
+
+/// What follows `root` in `path`, on a segment boundary, whatever escapes `path` is spelled with.
+fn below<'a>(path: &'a str, root: &Prefix) -> Option<&'a str> {
+    let rest = path.strip_prefix(root.as_str()).or_else(|| {
+        let (mut octets, mut length) = (decoded(path.as_bytes(), false), 0);
+        for (_, octet) in decoded(root.as_str().as_bytes(), false) {
+            length += octets.next().filter(|(_, it)| *it == octet)?.0;
+        }
+        path.get(length..)
+    })?;
+    matches!(rest.as_bytes(), [] | [b'/', ..]).then_some(rest)
+}
+
+/// The octets that a path stands for, each with the length of its spelling; `%2F` as it is spelled on
+/// request. What is no escape stands for itself.
+fn decoded(path: &[u8], keep_slash: bool) -> impl Iterator<Item = (usize, u8)> {
+    let mut rest = path;
+    core::iter::from_fn(move || {
+        let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low),
+            _ => None,
+        };
+        let (length, octet) = match escaped.filter(|octet| !(keep_slash && *octet == b'/')) {
+            Some(octet) => (3, octet),
+            None => (1, *rest.first()?),
+        };
+        rest = &rest[length..];
+        Some((length, octet))
+    })
 }
 
 impl From<Prefix> for Mount {
@@ -260,6 +353,70 @@ mod tests {
         assert_split("/foo/", None, "", Some(("", "/foo/")));
         assert_split("/app/", None, "/app", Some(("/app", "/")));
         assert_split("/", None, "", Some(("", "/")));
+    }
+
+    #[test]
+    fn a_split_takes_the_spelling_of_the_request_where_it_means_the_same() {
+        for (script_name, path, request_path, root, expected) in [
+            ("/foo/bar/baz", None, "/foo/bar%2Fbaz", "", "/foo/bar%2Fbaz"),
+            ("/foo", Some("/bar%2Fbaz"), "/foo/bar%2Fbaz", "", "/foo/bar%2Fbaz"),
+            ("/app/foo/bar", None, "/app/foo%2Fbar", "/app", "/foo%2Fbar"),
+            ("/app/foo/bar", None, "/%61pp/foo%2Fbar", "/app", "/foo%2Fbar"),
+            // A server that leaves %2F alone, and decodes the rest.
+            ("/foo/bar%2Fbaz a", None, "/foo/bar%2Fbaz%20a", "", "/foo/bar%2Fbaz%20a"),
+            // What the server normalized or rewrote.
+            ("/a/c", None, "/a//b/../c", "", "/a/c"),
+            ("/b/c", None, "/a%2Fc", "", "/b/c"),
+            ("/foo/bar", None, "/fo%6F/b%61r", "", "/fo%6F/b%61r"),
+            // A spelling that begins with an escaped slash, or names another host, is not taken.
+            ("/a/b", None, "/x%2Fa/b", "", "/a/b"),
+            ("/", Some("/%2Fevil.example"), "//evil.example", "", "/%2Fevil.example"),
+            // What is no URL path.
+            ("/a/b", None, "/a%2Fb?c", "", "/a/b"),
+            ("/a/b", None, "a%2Fb", "", "/a/b"),
+        ] {
+            let mount = Mount::from_script_name(script_name.as_bytes()).unwrap();
+            let mount = mount.with_nothing_below(path.is_none()).with_request_path(request_path);
+            let root = root.parse().unwrap();
+            let (split, path) = mount.split_at(path.unwrap_or("/"), &root).unwrap();
+            assert_eq!(path, expected, "{script_name} of {request_path}");
+            assert_eq!(split.prefix(), &root);
+            assert_eq!(
+                split.split_at(&path, &root),
+                Some((split, path)),
+                "splitting twice is splitting once"
+            );
+        }
+    }
+
+    #[test]
+    fn a_root_is_found_in_any_spelling() {
+        assert_split("", Some("/%61pp/foo%2Fbar"), "/app", Some(("/app", "/foo%2Fbar")));
+        assert_split("", Some("/caf%c3%a9/x"), "/caf%C3%A9", Some(("/caf%C3%A9", "/x")));
+        assert_split("", Some("/%61pplication"), "/app", None);
+        assert_split("", Some("/%61p"), "/app", None);
+    }
+
+    #[test]
+    fn a_spelling_begins_with_a_slash_and_decodes_exactly() {
+        let spelling = |request_path: &'static str, path: &str| {
+            Mount::spelling(request_path.as_bytes(), path.as_bytes())
+                .map(|it| core::str::from_utf8(it).unwrap())
+        };
+        assert_eq!(spelling("/a/b", "/b"), Some("/b"));
+        assert_eq!(spelling("/a/100%", "/100%"), Some("/100%"));
+        assert_eq!(spelling("/a/b%252Fc", "/b%2Fc"), Some("/b%252Fc"));
+        assert_eq!(spelling("/a/b%2fc", "/b%2fc"), Some("/b%2fc"));
+        for (request_path, path) in [
+            ("/a/b", "b"),
+            ("/a%2Fb", "/b"),
+            ("/b", "/a/b"),
+            ("/a/b", ""),
+            ("/a/b%2Fc", "/c"),
+            ("/a/b%2F", "/b"),
+        ] {
+            assert_eq!(spelling(request_path, path), None, "{request_path} {path}");
+        }
     }
 
     #[test]

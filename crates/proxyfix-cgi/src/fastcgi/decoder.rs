@@ -64,6 +64,7 @@ pub struct Decoder {
     params: BytesMut,
     limits: (usize, usize, usize),
     connections: usize,
+    unread: u64,
     /// Octets that were for nobody since the last request.
     skipped: u64,
     questions: u32,
@@ -115,6 +116,9 @@ pub enum Event {
     Reply(Bytes),
     /// The same, and the connection is to be closed.
     LastReply(Bytes),
+    /// More came since the last answer that belongs to no request than [`Limits::unread`] admits: the rest
+    /// of a body, mostly.
+    Unread,
 }
 
 /// Why a connection cannot go on: the web server broke the protocol.
@@ -147,6 +151,7 @@ impl Decoder {
             params: BytesMut::new(),
             limits: (limits.variables, limits.pairs, limits.pair),
             connections: limits.connections,
+            unread: limits.unread,
             skipped: 0,
             questions: 0,
         }
@@ -172,11 +177,6 @@ impl Decoder {
             }
             _ => false,
         }
-    }
-
-    /// Octets since the last [`finish`](Self::finish) that belonged to no request.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
     }
 
     /// The request is answered: what still comes of it is skipped, and its id may begin another one.
@@ -213,7 +213,13 @@ impl Decoder {
                         let room = QUESTION.saturating_sub(self.record.len());
                         self.record.extend_from_slice(&taken[..length.min(room)]);
                     }
-                    Purpose::Nothing => self.skipped += length as u64,
+                    Purpose::Nothing if self.request.is_none() => {
+                        self.skipped += length as u64;
+                        if self.skipped > self.unread {
+                            return Ok(Some(Event::Unread));
+                        }
+                    }
+                    Purpose::Nothing => {}
                 }
                 if self.content > 0 {
                     continue;

@@ -1,0 +1,481 @@
+//! CGI: one request, by environment, standard input and standard output.
+
+use std::env;
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
+use http::{Method, Request, Response, StatusCode};
+use nix::unistd::dup2_stdout;
+use tokio::sync::mpsc;
+use tower_service::Service;
+
+use crate::body::{Flaw, Input};
+use crate::connection::BoxError;
+use crate::events::{Report, report};
+use crate::request::{Refusal, declared_length};
+use crate::response::{self, Payload};
+use crate::{Body, BodyError, Error, Gateway, MetaVariables};
+
+/// Octets of the body that are read at a time, and of the answer that are gathered.
+const PIECE: usize = 64 << 10;
+/// Pieces of the body that are read before they are wanted.
+const AHEAD: usize = 1;
+
+/// # CGI
+impl Gateway {
+    /// Serves the one request that the process was started for: CGI.
+    ///
+    /// The request is in the environment, its body in standard input, and the answer goes to standard output;
+    /// the arguments of the process are ignored, for they may be the client's (RFC 3875 section 4.4). Then
+    /// the method returns, and `main` has to. It needs one thread: a runtime of the kind `current_thread`
+    /// starts faster, and each request waits for that.
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// use proxyfix_cgi::Gateway;
+    ///
+    /// #[tokio::main(flavor = "current_thread")]
+    /// async fn main() -> Result<(), proxyfix_cgi::Error> {
+    ///     let app = Router::new().route("/", get(async || "Hello, World!\n"));
+    ///     Gateway::new().cgi(app).await
+    /// }
+    /// ```
+    ///
+    /// | what | becomes |
+    /// | --- | --- |
+    /// | a body | as many octets as `CONTENT_LENGTH` says, read once the service asks for them |
+    /// | a body without a length | read to its end where `HTTP_TRANSFER_ENCODING` says `chunked` (Apache), else there is none |
+    /// | a request that cannot be made, or beyond the [limits](crate::Limits) | an answer of the gateway's own: 400, 413, 431 |
+    /// | a service that fails, before anything was written | 500 |
+    /// | a body of the answer that fails later | nothing more is written, and this is an error: `main` ends with failure, the web server's log tells |
+    /// | what the application prints | goes to standard error, the web server's log: nothing but the answer comes to standard output |
+    ///
+    /// Times are the web server's: it ends a process that takes too long.
+    ///
+    /// # What a CGI process has to heed
+    ///
+    /// - Whatever a client sends as `Proxy: …` is in the environment as `HTTP_PROXY` ("httpoxy"). Nothing here reads
+    ///   it, and the request has no such header. But HTTP clients may take it for their proxy: state the
+    ///   proxy of each in code, or that there is none (`reqwest`: `ClientBuilder::no_proxy`).
+    /// - The environment holds what the client sent, credentials too. A child process gets all of it: state its
+    ///   environment with `Command::env_clear`. It would read the body of the request, too: state its
+    ///   standard input.
+    /// - Apache and lighttpd may hand the answer on only when the whole body was read. A service that answers
+    ///   a long body with a long answer while it reads waits for ever: it has to read first.
+    /// - Nothing outlives the request: no pool, no cache, no task in the background.
+    pub async fn cgi<S, B>(self, app: S) -> Result<(), Error>
+    where
+        S: Service<Request<Body>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body,
+        B::Error: Into<BoxError>,
+    {
+        self.limits.check()?;
+        let failed = |it| Error::io("standard output cannot be taken over", it);
+        let output = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
+        dup2_stdout(io::stderr()).map_err(|it| failed(it.into()))?;
+        let variables = env::vars_os();
+        let variables =
+            variables.map(|(name, value)| (name.as_bytes().to_owned(), value.as_bytes().to_owned()));
+        self.answer(variables.collect(), io::stdin(), output, app).await
+    }
+
+    async fn answer<S, B>(
+        &self,
+        variables: MetaVariables,
+        input: impl Read + Send + 'static,
+        output: impl Write,
+        mut app: S,
+    ) -> Result<(), Error>
+    where
+        S: Service<Request<Body>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body,
+        B::Error: Into<BoxError>,
+    {
+        let head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
+        let method = if head { Method::HEAD } else { Method::GET };
+        let mut out = Out { octets: BytesMut::new(), output, begun: false };
+
+        let taken = self.take(variables, input);
+        let (request, input) = match taken {
+            Ok(it) => it,
+            Err(refusal) => return out.refuse(refusal.status, &method),
+        };
+        let answer = async {
+            poll_fn(|cx| app.poll_ready(cx)).await?;
+            app.call(request).await
+        };
+        let response = match answer.await {
+            Ok(response) => response,
+            Err(error) => {
+                report(Report::Failed, &error.into());
+                return out.refuse(StatusCode::INTERNAL_SERVER_ERROR, &method);
+            }
+        };
+        let too_large = || input.too_large.load(Ordering::Relaxed);
+        let (parts, body) = response.into_parts();
+        let length = body.size_hint().exact();
+        let payload = match self.head(&parts, &method, length, &mut out.octets) {
+            _ if too_large() => return out.refuse(StatusCode::PAYLOAD_TOO_LARGE, &method),
+            Ok(payload) => payload,
+            Err(reason) => {
+                report(Report::Response, &reason);
+                return out.refuse(StatusCode::INTERNAL_SERVER_ERROR, &method);
+            }
+        };
+        let mut left = match payload {
+            Payload::None => return out.flush(),
+            Payload::Exact(length) => Some(length),
+            Payload::Open => None,
+        };
+        let mut body = pin!(body);
+        while left != Some(0) {
+            let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+                // What there is may be all for a while.
+                Poll::Pending => match out.flush() {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                },
+                Poll::Ready(next) => Poll::Ready(Ok(next)),
+            });
+            match next.await? {
+                Some(Ok(frame)) => {
+                    // There is nowhere to put trailers.
+                    if let Ok(mut data) = frame.into_data() {
+                        out.add(&mut data, &mut left)?;
+                    }
+                }
+                Some(Err(error)) => {
+                    let error = error.into();
+                    report(Report::Response, &error);
+                    return match out.begun {
+                        false if too_large() => out.refuse(StatusCode::PAYLOAD_TOO_LARGE, &method),
+                        false => out.refuse(StatusCode::INTERNAL_SERVER_ERROR, &method),
+                        true => Err(Error::new(format!("the answer ended before its end: {error}"))),
+                    };
+                }
+                None => break,
+            }
+        }
+        out.flush()?;
+        match left {
+            None | Some(0) => Ok(()),
+            Some(left) => Err(Error::new(format!(
+                "the answer ended before its end: {left} octets of the length that it declares are missing"
+            ))),
+        }
+    }
+
+    /// The request, and what its body is read from.
+    fn take<R: Read + Send + 'static>(
+        &self,
+        variables: MetaVariables,
+        input: R,
+    ) -> Result<(Request<Body>, Arc<Standard<R>>), Refusal> {
+        let (mut octets, mut longest) = (0, 0);
+        for (name, value) in variables.iter() {
+            octets += name.len() + value.len();
+            longest = longest.max(name.len() + value.len());
+        }
+        let limits = &self.limits;
+        if variables.len() > limits.pairs || longest > limits.pair || octets > limits.variables {
+            let refusal = Refusal::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the environment is larger than the limits",
+            );
+            report(Report::Limit, &refusal);
+            return Err(refusal);
+        }
+        let declared = declared_length(&variables);
+        let chunked = declared.is_none()
+            && variables
+                .get("HTTP_TRANSFER_ENCODING")
+                .is_some_and(|it| it.trim_ascii().to_ascii_lowercase().ends_with(b"chunked"));
+        let parts = self.request(variables)?;
+        if declared.is_some_and(|it| it > limits.body) {
+            let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the limit");
+            report(Report::Limit, &refusal);
+            return Err(refusal);
+        }
+        let input = Arc::new(Standard {
+            state: Mutex::new(State::Unread { input, declared, limit: limits.body }),
+            too_large: AtomicBool::new(false),
+        });
+        let none = declared.unwrap_or(0) == 0 && !chunked;
+        let body = if none { Body::empty() } else { Body::input(input.clone(), 0, declared) };
+        Ok((Request::from_parts(parts, body), input))
+    }
+}
+
+/// Standard input. It is read by a thread of its own, which nobody waits for: where the web server keeps
+/// it open, a read of it does not end.
+struct Standard<R> {
+    state: Mutex<State<R>>,
+    /// There was more than the limit.
+    too_large: AtomicBool,
+}
+
+enum State<R> {
+    Unread { input: R, declared: Option<u64>, limit: u64 },
+    Read(mpsc::Receiver<Result<Bytes, BodyError>>),
+    Over,
+}
+
+impl<R: Read + Send + 'static> Input for Standard<R> {
+    fn poll_data(&self, _: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Unread { .. } = *state {
+            if let State::Unread { input, declared, limit } = std::mem::replace(&mut *state, State::Over) {
+                let (sender, receiver) = mpsc::channel(AHEAD);
+                let reader = thread::Builder::new().name("body".into());
+                if let Err(error) = reader.spawn(move || read(input, declared, limit, &sender)) {
+                    report(Report::Limit, &error);
+                    return Poll::Ready(Some(Err(BodyError::new(Flaw::Aborted))));
+                }
+                *state = State::Read(receiver);
+            }
+        }
+        let State::Read(receiver) = &mut *state else { return Poll::Ready(None) };
+        receiver.poll_recv(cx).map(|piece| {
+            if let Some(Err(error)) = &piece {
+                report(Report::Body, error);
+                self.too_large.fetch_or(error.is_too_large(), Ordering::Relaxed);
+            }
+            piece
+        })
+    }
+
+    fn abandon(&self, _: u64) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Over;
+    }
+}
+
+/// Reads the body, and ends when nobody wants it any more.
+fn read(
+    mut input: impl Read,
+    declared: Option<u64>,
+    limit: u64,
+    to: &mpsc::Sender<Result<Bytes, BodyError>>,
+) {
+    let mut received = 0;
+    let flaw = loop {
+        let left = declared.map_or(u64::MAX, |declared| declared - received);
+        let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+        if piece.is_empty() {
+            return;
+        }
+        match input.read(&mut piece) {
+            Ok(0) => match declared {
+                Some(declared) => break Flaw::Short { declared, received },
+                None => return,
+            },
+            Ok(count) => {
+                received += count as u64;
+                if received > limit {
+                    break Flaw::TooLarge { limit };
+                }
+                piece.truncate(count);
+                if to.blocking_send(Ok(piece.into())).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break Flaw::Aborted,
+        }
+    };
+    let _ = to.blocking_send(Err(BodyError::new(flaw)));
+}
+
+/// The answer on its way to standard output.
+struct Out<W> {
+    octets: BytesMut,
+    output: W,
+    /// Something was written: there is no other answer any more.
+    begun: bool,
+}
+
+impl<W: Write> Out<W> {
+    /// Adds octets, as many as are `left`.
+    fn add(&mut self, data: &mut impl Buf, left: &mut Option<u64>) -> Result<(), Error> {
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            let allowed =
+                left.map_or(chunk.len(), |it| chunk.len().min(usize::try_from(it).unwrap_or(usize::MAX)));
+            if allowed == 0 {
+                return Ok(());
+            }
+            *left = left.map(|it| it - allowed as u64);
+            if self.octets.len() + allowed > PIECE {
+                self.flush()?;
+            }
+            if allowed > PIECE {
+                self.begun = true;
+                self.output.write_all(&chunk[..allowed]).map_err(gone)?;
+            } else {
+                self.octets.put_slice(&chunk[..allowed]);
+            }
+            data.advance(allowed);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.octets.is_empty() {
+            self.begun = true;
+            self.output.write_all(&self.octets).map_err(gone)?;
+            self.octets.clear();
+        }
+        Ok(())
+    }
+
+    /// Answers that instead of what was gathered.
+    fn refuse(&mut self, status: StatusCode, method: &Method) -> Result<(), Error> {
+        self.octets.clear();
+        response::refusal(status, method, &mut self.octets);
+        self.flush()
+    }
+}
+
+fn gone(error: io::Error) -> Error {
+    Error::io("the web server does not take the answer", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body as Stream;
+    use futures_util::{StreamExt as _, stream};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::Limits;
+
+    /// What was written at a time.
+    #[derive(Default)]
+    struct Writes(Vec<String>);
+
+    impl Write for &mut Writes {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8(octets.to_vec()).unwrap());
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    async fn serve(
+        variables: &[(&str, &str)],
+        input: impl Read + Send + 'static,
+        answer: impl AsyncFn(Request<Body>) -> Response<Stream>,
+    ) -> (Vec<String>, Result<(), Error>) {
+        let mut writes = Writes::default();
+        let usual = [("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/"), ("PATH_INFO", "/")];
+        let variables = usual.iter().chain(variables).copied().collect();
+        let gateway = Gateway::new().limits(Limits::default().body(10));
+        let app = service_fn(async |request| Ok::<_, Infallible>(answer(request).await));
+        let served = gateway.answer(variables, input, &mut writes, app).await;
+        (writes.0, served)
+    }
+
+    /// Pieces that do not come at once; `!` is a failure.
+    fn slow(pieces: &'static [&str]) -> Stream {
+        Stream::from_stream(stream::iter(pieces).then(async |piece| {
+            tokio::task::yield_now().await;
+            if *piece == "!" { Err("no more") } else { Ok(*piece) }
+        }))
+    }
+
+    fn body(writes: &[String]) -> String {
+        let all = writes.concat();
+        all.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    #[tokio::test]
+    async fn head_and_body_are_one_write_where_they_can_be() {
+        let (writes, served) = serve(&[], io::empty(), async |_| Response::new("hello".into())).await;
+        assert!(writes.len() == 1 && writes[0].ends_with("\r\n\r\nhello"), "{writes:?}");
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_takes_time_is_not_waited_for() {
+        let (writes, served) = serve(&[], io::empty(), async |_| Response::new(slow(&["one", "two"]))).await;
+        assert!(writes[0].ends_with("\r\n\r\n"), "{writes:?}");
+        assert_eq!(writes[1..], ["one", "two"]);
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_fails_is_not_completed() {
+        let (writes, served) =
+            serve(&[], io::empty(), async |_| Response::new(slow(&["one", "!", "two"]))).await;
+        assert_eq!(body(&writes), "one");
+        assert_eq!(served.unwrap_err().to_string(), "the answer ended before its end: no more");
+        assert!(!writes.concat().contains("500"), "{writes:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_fails_before_anything_was_written_is_500() {
+        let (writes, served) = serve(&[], io::empty(), async |_| {
+            Response::new(Stream::from_stream(stream::iter([Ok("one"), Err("no more")])))
+        })
+        .await;
+        assert!(writes.concat().starts_with("Status: 500") && !writes.concat().contains("one"), "{writes:?}");
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_declared_length_is_kept_or_the_answer_is_not_complete() {
+        let declared =
+            |length: &str, body| Response::builder().header("content-length", length).body(body).unwrap();
+        let (writes, served) = serve(&[], io::empty(), async |_| declared("4", slow(&["one", "two"]))).await;
+        assert_eq!(body(&writes), "onet");
+        served.unwrap();
+        let (writes, served) = serve(&[], io::empty(), async |_| declared("9", slow(&["one", "two"]))).await;
+        assert_eq!(body(&writes), "onetwo");
+        assert!(served.unwrap_err().to_string().contains("3 octets of the length that it declares"));
+    }
+
+    #[tokio::test]
+    async fn t160_a_body_beyond_the_limit_is_413_whatever_is_answered() {
+        let input = io::repeat(b'x').take(11);
+        let variables = [("HTTP_TRANSFER_ENCODING", "gzip, Chunked")];
+        let (writes, _) = serve(&variables, input, async |request| {
+            let read = http_body_util::BodyExt::collect(request.into_body()).await;
+            assert!(read.is_err_and(|it| it.is_too_large()));
+            Response::new("all is well".into())
+        })
+        .await;
+        assert!(writes.concat().starts_with("Status: 413"), "{writes:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_asked_for_is_not_read() {
+        struct Untouched;
+        impl Read for Untouched {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                unreachable!("nobody asked");
+            }
+        }
+        let (writes, served) = serve(&[("CONTENT_LENGTH", "5")], Untouched, async |request| {
+            assert_eq!(http_body::Body::size_hint(request.body()).exact(), Some(5));
+            Response::new("hello".into())
+        })
+        .await;
+        assert_eq!(body(&writes), "hello");
+        served.unwrap();
+    }
+}
