@@ -99,7 +99,7 @@ fn head(stream: TcpStream, path: &str) -> Result<(BufReader<TcpStream>, Option<u
     let mut length = None;
     let mut status = String::new();
     answer.read_line(&mut status).map_err(failed(path))?;
-    if !status.starts_with("HTTP/1.1 200 ") {
+    if status.split(' ').nth(1) != Some("200") {
         return Err(format!("{path} answered {:?}", status.trim_end()));
     }
     loop {
