@@ -4,19 +4,40 @@
 //! | --- | --- | --- |
 //! | an application that answers with everything it sees | [`serve`](server::serve) | `server.rs` |
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
-//! | a real nginx in front | [`Nginx`](nginx::Nginx) | `nginx.rs` |
+//! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
+//! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
+//! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
+//! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
+//! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
+//! | requests without a pause, and what became of each | [`Load`](load::Load) | `load.rs` |
+//! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
 //! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
 #![allow(clippy::missing_panics_doc, reason = "a journey that cannot go on panics")]
 
+#[cfg(target_os = "linux")]
+pub mod application;
 pub mod client;
+#[cfg(target_os = "linux")]
+pub mod corpus;
+pub mod exact;
+#[cfg(target_os = "linux")]
+pub mod haproxy;
+#[cfg(target_os = "linux")]
+pub mod lighttpd;
+#[cfg(target_os = "linux")]
+pub mod load;
 pub mod log;
+#[cfg(target_os = "linux")] // `/proc` says who listens.
 pub mod nginx;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod server;
+#[cfg(target_os = "linux")]
+pub mod web;
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -38,7 +59,7 @@ pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
 /// the system sees to.
 pub fn loopback() -> Ipv4Addr {
     static CALLS: AtomicU32 = AtomicU32::new(0);
-    let number = process::id().wrapping_mul(128).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
+    let number = std::process::id().wrapping_mul(128).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
     Ipv4Addr::from(0x7F01_0000 + number % (250 << 16))
 }
 

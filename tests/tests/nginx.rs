@@ -15,8 +15,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use proxyfix::{Fixed, PROTECTED_HEADERS, Peer, ProxyFix, ProxyFixBuilder, TrustedProxies};
 use proxyfix_tests::client::{Client, balancer, get_unix};
-use proxyfix_tests::nginx::{Nginx, Program, installed};
+use proxyfix_tests::nginx::{Program, installed};
 use proxyfix_tests::server::{seen, serve, serve_unix};
+use proxyfix_tests::web::WebServer;
 use proxyfix_tests::{loopback, skipped, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ fn to(application: SocketAddr) -> String {
 }
 
 /// An nginx that connects from `proxy`, and a client in the world.
-async fn in_front(nginx: &Program, proxy: Ipv4Addr, rest: &[&str]) -> (Client, Nginx) {
+async fn in_front(nginx: &Program, proxy: Ipv4Addr, rest: &[&str]) -> (Client, WebServer) {
     let balancer = loopback();
     let nginx = nginx.start(loopback(), |listen| server(&announced(listen, balancer), proxy, rest)).await;
     (Client::behind_a_balancer(CLIENT, balancer), nginx)
@@ -538,7 +539,7 @@ async fn a_client_with_an_ipv6_address_is_found_behind_ipv6() {
 // Unix sockets.
 
 /// An nginx in front of an application on a unix socket.
-async fn in_front_of_unix(nginx: &Program, folder: &TempDir, fix: ProxyFix) -> (Client, Nginx) {
+async fn in_front_of_unix(nginx: &Program, folder: &TempDir, fix: ProxyFix) -> (Client, WebServer) {
     let socket = folder.path().join("app.sock");
     serve_unix(&socket, fix);
     let app = format!("location / {{ proxy_pass http://unix:{}:; }}", socket.display());

@@ -36,9 +36,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Where packages are verified, in a new directory each time.
 const PACKAGES: &str = "target/packages";
 
-/// A server that the tests run.
+/// A server that the tests run, or a module of one.
 struct Server {
-    /// Its program: the names that it goes by.
+    /// Its program, or the file of the module: the names that it goes by.
     programs: &'static [&'static str],
     /// Its package, as Debian names it.
     package: &'static str,
@@ -47,10 +47,34 @@ struct Server {
 }
 
 /// The servers that the tests run.
-const SERVERS: &[Server] = &[Server { programs: &["nginx"], package: "nginx", renamed: &[] }];
+const SERVERS: &[Server] = &[
+    server(&["nginx"], "nginx", &[]),
+    server(&["lighttpd"], "lighttpd", &[]),
+    server(&["haproxy"], "haproxy", &[]),
+    server(&["apache2", "httpd"], "apache2", &[("dnf", "httpd"), ("pacman", "apache"), ("brew", "httpd")]),
+    server(
+        &["mod_fcgid.so"],
+        "libapache2-mod-fcgid",
+        &[("dnf", "mod_fcgid"), ("apk", "apache-mod-fcgid"), ("pacman", "mod_fcgid"), ("brew", "mod_fcgid")],
+    ),
+    server(&["supervisord"], "supervisor", &[]),
+    server(&["spawn-fcgi"], "spawn-fcgi", &[]),
+];
+
+const fn server(
+    programs: &'static [&'static str],
+    package: &'static str,
+    renamed: &'static [(&'static str, &'static str)],
+) -> Server {
+    Server { programs, package, renamed }
+}
 
 /// Where servers may be besides `PATH`, which lacks these for many users.
 const SERVER_DIRS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// Where modules of Apache are, which have no program.
+const MODULE_DIRS: [&str; 4] =
+    ["/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules", "/usr/lib/apache2"];
 
 /// The package managers, in the order in which they are looked for, each with
 /// the command that installs the package named after it.
@@ -112,7 +136,8 @@ fn main() -> ExitCode {
 fn test() -> Result {
     let start = Instant::now();
     println!("== set-up: the servers that the tests need");
-    for server in SERVERS {
+    // The tests that run them do so on Linux only.
+    for server in SERVERS.iter().filter(|_| cfg!(target_os = "linux")) {
         set_up(server)?;
     }
     println!("-- set-up: {:.1} s", start.elapsed().as_secs_f64());
@@ -159,20 +184,30 @@ fn set_up(server: &Server) -> Result {
     }
     run("installation", &words, "install the package yourself")?;
     installed().map(drop).ok_or_else(|| {
+        let places =
+            if is_module(&name) { MODULE_DIRS.join(" or ") } else { "a directory of PATH".to_owned() };
         format!(
             "{name} is still not found, though {manager} installed the package {package}: \
-             put it on PATH and run this again"
+             put it into {places} and run this again"
         )
     })
 }
 
-/// Finds `program` on `PATH`, or where servers are.
+/// Finds `program` on `PATH`, or where servers are; a module, where modules are.
 fn find(program: &str) -> Option<PathBuf> {
+    if is_module(program) {
+        return MODULE_DIRS.iter().map(|dir| Path::new(dir).join(program)).find(|file| file.is_file());
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(SERVER_DIRS.map(PathBuf::from))
         .map(|dir| dir.join(format!("{program}{EXE_SUFFIX}")))
         .find(|file| file.is_file())
+}
+
+/// Whether this is the file of a module, and not a program.
+fn is_module(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|it| it == "so")
 }
 
 /// A check: its title, its command line, and what to do when it fails.

@@ -224,7 +224,7 @@ where
         // A connection is made for a request, so that the first one is awaited for less long.
         let mut head_began = first.then_some(began);
         let mut told = None;
-        let mut last = false;
+        let mut refused = false;
         poll_fn(|cx| {
             let shared = Arc::clone(&self.shared);
             let mut state = shared.lock();
@@ -241,7 +241,7 @@ where
                     Poll::Ready(Ok(Event::Reply(records))) => self.out.records(&records),
                     Poll::Ready(Ok(Event::LastReply(records))) => {
                         self.out.records(&records);
-                        last = true;
+                        refused = true;
                     }
                     // It gave up before it had said everything.
                     Poll::Ready(Ok(Event::Abort)) => {
@@ -263,7 +263,7 @@ where
             }
             let idle = state.is_idle();
             drop(state);
-            if last {
+            if refused {
                 return Poll::Ready(Err(Lost::Refused));
             }
             if idle && told.is_none() && (self.stop.is_set() || self.stopped.as_mut().poll(cx).is_ready()) {
@@ -290,7 +290,7 @@ where
             Err(Lost::Aborted) => {
                 // What was begun is finished: a record cannot be taken back.
                 self.out.forget_rest();
-                self.write_end(|out, id| out.end_request(id)).await?;
+                self.write_end(Out::end_request).await?;
                 Ok(keep)
             }
             Err(lost) => Err(lost),
@@ -307,6 +307,7 @@ where
         };
         let asked = if variables.get("REQUEST_METHOD") == Some(b"HEAD") { Method::HEAD } else { Method::GET };
         let parts = if self.refuse {
+            report(Report::Connections, &"there are too many connections; a request was answered with 503");
             Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections"))
         } else {
             let length = declared_length(&variables);
@@ -351,9 +352,9 @@ where
         let mut state = self.shared.lock();
         state.turn += 1;
         let empty = declared == Some(0) || (declared.is_none() && state.has_no_body());
+        let reader = if empty { Reader::Nobody } else { Reader::Holds };
         state.read_at = Instant::now();
-        state.body =
-            Incoming { held: !empty, declared, limit: self.gateway.limits.body, ..Incoming::default() };
+        state.body = Incoming { reader, declared, limit: self.gateway.limits.body, ..Incoming::default() };
         if empty {
             return Body::empty();
         }
@@ -396,12 +397,12 @@ where
             }
             // What the service does not ask for stays with the web server, but for what tells whether it is
             // still there.
-            if state.body.held && state.body.ahead_octets >= READ.1 {
+            if state.body.reader != Reader::Nobody && state.body.ahead_octets >= READ.1 {
                 break;
             }
             let Poll::Ready(event) = state.poll_event(watched) else { break };
             match event? {
-                Event::Data(data) if state.body.held && state.body.end.is_none() => {
+                Event::Data(data) if state.body.reader != Reader::Nobody && state.body.end.is_none() => {
                     state.body.ahead_octets += data.len();
                     state.body.ahead.push_back(data);
                 }
@@ -413,11 +414,11 @@ where
                 }
                 Event::Data(_) | Event::Head { .. } | Event::TooLarge | Event::Unread => continue,
             }
-            if state.body.waiting {
+            if state.body.reader == Reader::Waits {
                 shared.wakers.wake_body();
             }
         }
-        if state.body.waiting && state.body.end.is_none() {
+        if state.body.reader == Reader::Waits && state.body.end.is_none() {
             let end = state.read_at + self.gateway.limits.record_time;
             if poll_deadline(self.timer.as_mut(), end, cx).is_ready() {
                 state.body.end = Some(Err(Some(Flaw::TimedOut)));
@@ -715,10 +716,7 @@ struct State<IO> {
 struct Incoming {
     /// How it ended, if it did; a flaw is told once.
     end: Option<Result<(), Option<Flaw>>>,
-    /// Whether the service may still read it.
-    held: bool,
-    /// Whether somebody waits for more of it.
-    waiting: bool,
+    reader: Reader,
     /// What was read before it was asked for.
     ahead: VecDeque<Bytes>,
     ahead_octets: usize,
@@ -728,6 +726,16 @@ struct Incoming {
     received: u64,
     limit: u64,
     too_large: bool,
+}
+
+/// Who reads the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reader {
+    #[default]
+    Nobody,
+    /// The service may, and does not wait for more of it.
+    Holds,
+    Waits,
 }
 
 impl<IO: AsyncRead + Unpin> State<IO> {
@@ -792,10 +800,10 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                 return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
             }
             let Poll::Ready(event) = state.poll_body(&mut watched) else {
-                state.body.waiting = true;
+                state.body.reader = Reader::Waits;
                 return Poll::Pending;
             };
-            state.body.waiting = false;
+            state.body.reader = Reader::Holds;
             let body = &mut state.body;
             match event {
                 Ok(Event::Data(mut data)) => {
@@ -850,10 +858,9 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
     fn abandon(&self, turn: u64) {
         let mut state = self.lock();
         if state.turn == turn {
-            state.body.held = false;
+            state.body.reader = Reader::Nobody;
             state.body.ahead.clear();
             state.body.ahead_octets = 0;
-            state.body.waiting = false;
             wake(&self.wakers.driver);
         }
     }

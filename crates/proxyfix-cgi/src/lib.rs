@@ -1,6 +1,6 @@
 //! Any HTTP service as a FastCGI, SCGI or CGI application.
 //!
-//! ```ignore
+//! ```no_run
 //! use axum::{Router, routing::get};
 //!
 //! #[tokio::main]

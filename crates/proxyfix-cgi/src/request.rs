@@ -150,19 +150,21 @@ impl Gateway {
                 }
                 again
             }
-            name => match header_name(name) {
-                Some(name) => headers.try_append(name, header_value(variables, value)?).map_err(|_| {
-                    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers")
-                })?,
-                None => {
+            name => {
+                if let Some(name) = header_name(name) {
+                    headers.try_append(name, header_value(variables, value)?).map_err(|_| {
+                        Refusal::new(
+                            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                            "there are too many headers",
+                        )
+                    })?
+                } else {
                     let name = &name[..name.len().min(64)];
-                    report(
-                        Report::Dropped,
-                        &format_args!("a header of no name: HTTP_{}", name.escape_ascii()),
-                    );
+                    let name = name.escape_ascii();
+                    report(Report::Dropped, &format_args!("a header of no name: HTTP_{name}"));
                     false
                 }
-            },
+            }
         };
         if again && self.duplicates == DuplicateHeaders::Reject {
             return Err(Refusal::bad("a header came in several variables"));

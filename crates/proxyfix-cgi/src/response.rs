@@ -245,9 +245,11 @@ fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
 
 /// Whether web servers obey it, and deliver a file or another answer: nginx `X-Accel-*`, lighttpd
 /// `X-Sendfile`, `X-Sendfile2` and `X-LIGHTTPD-*`, mod_xsendfile of Apache `X-Sendfile` and
-/// `X-Sendfile-Temporary`, Perlbal, H2O and mod_reproxy `X-Reproxy-*`.
+/// `X-Sendfile-Temporary`, Perlbal, H2O and mod_reproxy `X-Reproxy-*`. `X-Accel-Buffering` delivers
+/// nothing, and streams of events need it.
 fn commands_server(name: &str) -> bool {
     name.starts_with("x-")
+        && name != "x-accel-buffering"
         && ["x-accel-", "x-sendfile", "x-lighttpd-", "x-reproxy-"].iter().any(|it| name.starts_with(it))
 }
 
@@ -480,7 +482,7 @@ mod tests {
     fn t184_what_web_servers_obey_is_not_passed_on_unasked() {
         for name in [
             "x-accel-redirect",
-            "x-accel-buffering",
+            "x-accel-limit-rate",
             "x-sendfile",
             "x-sendfile2",
             "x-sendfile-temporary",
@@ -503,7 +505,8 @@ mod tests {
             let line = format!("\r\n{name}: /etc/hostname\r\n");
             assert!(str::from_utf8(&out).unwrap().contains(&line), "{name}");
         }
-        assert_eq!(get(200, &[("x-send", "a"), ("x-accel", "b")], Some(0)).unwrap().0.lines().count(), 5);
+        let harmless = [("x-send", "a"), ("x-accel", "b"), ("x-accel-buffering", "no")];
+        assert_eq!(get(200, &harmless, Some(0)).unwrap().0.lines().count(), 6);
     }
 
     /// nginx, mod_cgid and mod_proxy_fcgi chunk again what says that it is chunked.

@@ -270,8 +270,8 @@ async fn t162_t163_t166_lengths_that_do_not_fit_close_the_connection() {
 async fn t165_parameters_without_an_end_are_answered_with_431_and_the_connection_closed() {
     let mut server = Server::start(app(), Limits::default());
     server.send(&begin(1, KEEP)).await;
-    server.send(&record(PARAMS, 1, &[b'x'; 65_535])).await;
-    server.send(&record(PARAMS, 1, &[b'x'; 65_535])).await;
+    server.send(&record(PARAMS, 1, &b"x".repeat(65_535))).await;
+    server.send(&record(PARAMS, 1, &b"x".repeat(65_535))).await;
     let answer = server.answer(1).await;
     assert!(answer.complete && answer.stdout.starts_with("Status: 431 "), "{answer:?}");
     assert!(server.is_closed().await);
@@ -395,13 +395,13 @@ async fn t170_management_records_are_answered_and_not_without_end() {
     server.send(&record(9, 0, &asked)).await;
     let answer = server.record().await.unwrap();
     assert_eq!((answer.kind, answer.id), (10, 0));
-    let values = fastcgi::read_pairs(answer.content.into()).unwrap();
+    let values = fastcgi::read_pairs(&answer.content.into()).unwrap();
     let values: Vec<_> = values.iter().map(|(name, value)| [name, value].concat()).collect();
     let expected = ["FCGI_MAX_CONNS1024", "FCGI_MAX_REQS1024", "FCGI_MPXS_CONNS0"];
     assert_eq!(values, expected.map(|it| it.as_bytes().to_vec()));
 
     // One that is as long as it can be, over and over.
-    let flood = record(9, 0, &[b'x'; 65_535]);
+    let flood = record(9, 0, &b"x".repeat(65_535));
     let (mut read, mut write) = tokio::io::split(server.io);
     let writing = tokio::spawn(async move { while write.write_all(&flood).await.is_ok() {} });
     let mut answers = Vec::new();

@@ -286,7 +286,7 @@ impl Decoder {
                 (Stage::Params, 0) => {
                     request.stage = Stage::Stdin;
                     let keep = request.keep;
-                    let variables = read_pairs(mem::take(&mut self.params).freeze())?;
+                    let variables = read_pairs(&mem::take(&mut self.params).freeze())?;
                     let (_, pairs, pair) = self.limits;
                     if variables.len() > pairs
                         || variables.iter().any(|(name, value)| name.len() + value.len() > pair)

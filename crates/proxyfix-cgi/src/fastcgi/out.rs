@@ -83,8 +83,9 @@ impl Out {
 
     /// Adds `FCGI_END_REQUEST` alone: the answer to an abort.
     pub(crate) fn end_request(&mut self, id: u16) {
-        let [a, b, c, d, e, f, g, h] = header(END_REQUEST, id, 8);
-        self.records(&[a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]);
+        self.records(&header(END_REQUEST, id, 8));
+        // FCGI_REQUEST_COMPLETE, and a status of 0, which is all that web servers look at.
+        self.records(&[0; 8]);
     }
 
     /// Drops what was not written, where nothing was.

@@ -10,9 +10,9 @@ use crate::MetaVariables;
 /// Reads a whole stream of names and values.
 ///
 /// Lengths below 128 take one octet or four, others four, as the specification has it.
-pub fn read_pairs(octets: Bytes) -> Result<MetaVariables, Malformed> {
+pub fn read_pairs(octets: &Bytes) -> Result<MetaVariables, Malformed> {
     let mut variables = MetaVariables::over(octets.clone(), octets.len() / 24);
-    for pair in Pairs::new(&octets) {
+    for pair in Pairs::new(octets) {
         let (name, value) = pair?;
         variables.push(name, value);
     }
