@@ -353,11 +353,11 @@ where
         state.turn += 1;
         let empty = declared == Some(0) || (declared.is_none() && state.has_no_body());
         let reader = if empty { Reader::Nobody } else { Reader::Holds };
-        state.read_at = Instant::now();
         state.body = Incoming { reader, declared, limit: self.gateway.limits.body, ..Incoming::default() };
         if empty {
             return Body::empty();
         }
+        state.read_at = Instant::now();
         let turn = state.turn;
         drop(state);
         Body::input(Arc::clone(&self.shared) as Arc<dyn Input>, turn, declared)
