@@ -7,7 +7,7 @@
 //! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
 //! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
-//! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
+//! | what every gateway has to answer | [`Journey`](corpus::Journey) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | requests without a pause, and what became of each | [`Load`](load::Load) | `load.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
