@@ -374,7 +374,6 @@ where
         if empty {
             return Body::empty();
         }
-        state.read_at = Instant::now();
         let turn = state.turn;
         drop(state);
         Body::input(Arc::clone(&self.shared) as Arc<dyn Input>, turn, declared)
