@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -28,15 +29,21 @@ const OF_THE_SERVER: [&str; 6] = [
 
 // The guide and the files.
 
+/// `PROXYFIX_WRITE_GUIDE=1 cargo test -p proxyfix-tests --test deployment` writes the files into the guide.
 #[test]
 fn what_the_guide_prints_is_the_file_word_for_word() {
     let mut printed = 0;
-    for (page, text) in pages() {
+    for (page, mut text) in pages() {
         for (file, block) in configurations(&page, &text) {
             let path = Path::new(DEPLOYMENTS).join(&file);
             let file_text =
                 fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
-            assert!(block == file_text, "{page} prints another {file} than there is:\n{block}");
+            if block != file_text && env::var_os("PROXYFIX_WRITE_GUIDE").is_some() {
+                text = text.replace(&format!("\n{block}```\n"), &format!("\n{file_text}```\n"));
+                fs::write(Path::new(GUIDE).join(&page), &text).expect("a guide to write to");
+            } else {
+                assert!(block == file_text, "{page} prints another {file} than there is:\n{block}");
+            }
             printed += 1;
         }
     }
