@@ -3,7 +3,10 @@
 
 use proxyfix_tests::application::{Repair, Serve};
 use proxyfix_tests::corpus::{Difference, EVERYWHERE, Journey, differs, may_differ};
+use proxyfix_tests::exact::{Connection, Sent};
 use proxyfix_tests::nginx::installed;
+use proxyfix_tests::web::{Deploy, Place};
+use tokio::io::AsyncWriteExt;
 
 const APPLICATION: &str = env!("CARGO_BIN_EXE_application");
 
@@ -100,4 +103,18 @@ async fn fastcgi_on_kept_connections_without_buffers() {
 async fn scgi_at_the_root() {
     assert_same("scgi-root.conf", Serve::ScgiUnix, "", Repair::Nothing, &[EVERYWHERE, NGINX, ROOT, SCGI])
         .await;
+}
+
+/// nginx alone says at once that its client went away; other servers when they would write.
+#[tokio::test]
+async fn a_handler_that_has_said_nothing_is_dropped_when_its_client_leaves() {
+    let Some(nginx) = installed() else { return };
+    let mut place = Place::new();
+    let _application = place.start_application(APPLICATION, Serve::FastCgiUnix, Repair::Nothing).await;
+    let nginx = nginx.deploy(place, "fastcgi-root.conf").await;
+    let mut connection = Connection::open(nginx.address()).await.unwrap();
+    connection.writer.write_all(&Sent::new("GET", "/hang/silent", &[""; 0]).head).await.unwrap();
+    nginx.place().began("silent").await;
+    drop(connection);
+    nginx.place().gone("silent").await;
 }

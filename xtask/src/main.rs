@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
+mod bench;
 mod fuzz;
 
 use serde_json::{Value, json};
@@ -24,6 +25,9 @@ Tasks:
   fuzz [--seconds <N>] [<target>...]
          build the fuzz targets, which takes a C++ compiler, and run each, or
          those named, for N seconds (60 by default); fuzz/README.md says more
+  bench gateway [--quick]
+         install what is measured beside the gateways, where it is missing, then
+         write benches/gateway/RESULTS.md; benches/gateway/README.md says more
   help   print this text";
 
 /// The root of the workspace.
@@ -55,6 +59,8 @@ const SERVERS: &[Server] = &[
     ),
     server(&["supervisord"], "supervisor", &[]),
     server(&["spawn-fcgi"], "spawn-fcgi", &[]),
+    server(&["caddy"], "caddy", &[]),
+    server(&["curl"], "curl", &[]),
 ];
 
 const fn server(
@@ -119,6 +125,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["fuzz", ref options @ ..] => fuzz::fuzz(options),
+        ["bench", "gateway", ref options @ ..] => bench::gateway(options),
         _ => Err(format!("there is no task `{}`: `cargo xtask help` lists the tasks", words.join(" "))),
     };
     if let Err(message) = &outcome {

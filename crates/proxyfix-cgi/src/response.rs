@@ -116,8 +116,9 @@ impl Gateway {
                 head.line(LOCATION.as_str(), value.as_bytes())?;
             }
         }
-        // Neither can fail: octets are reserved as they are needed.
-        let _ = write!(head.out, "Status: {} {}\r\n", status.as_str(), reason(status));
+        for piece in ["Status: ", status.as_str(), " ", reason(status), "\r\n"] {
+            head.out.put_slice(piece.as_bytes());
+        }
         let (mut is_typed, mut is_guarded) = (false, false);
         for (name, value) in headers {
             if *name == LOCATION || *name == CONTENT_LENGTH {
@@ -142,6 +143,7 @@ impl Gateway {
             head.line(name.as_str(), value.as_bytes())?;
         }
         if let Some(length) = length {
+            // It cannot fail: octets are reserved as they are needed.
             let _ = write!(head.out, "content-length: {length}\r\n");
         }
         if has_content && !is_typed {

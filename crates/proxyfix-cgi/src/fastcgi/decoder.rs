@@ -196,29 +196,35 @@ impl Decoder {
                     return Ok(None);
                 }
                 let length = octets.len().min(usize::from(self.content));
-                let taken = octets.split_to(length);
                 // Not more than the content, which is 16 bits long.
                 self.content -= u16::try_from(length).unwrap_or(self.content);
                 match self.purpose {
-                    Purpose::Stdin => return Ok(Some(Event::Data(taken.freeze()))),
+                    Purpose::Stdin => return Ok(Some(Event::Data(octets.split_to(length).freeze()))),
+                    Purpose::Params if self.params.len() + length > self.limits.0 => {
+                        octets.advance(length);
+                        self.params = BytesMut::new();
+                        return Ok(Some(Event::TooLarge));
+                    }
+                    // Mostly all of them are in one record, and need not be copied.
+                    Purpose::Params if self.params.is_empty() => self.params = octets.split_to(length),
                     Purpose::Params => {
-                        if self.params.len() + length > self.limits.0 {
-                            self.params = BytesMut::new();
-                            return Ok(Some(Event::TooLarge));
-                        }
-                        self.params.extend_from_slice(&taken);
+                        self.params.extend_from_slice(&octets[..length]);
+                        octets.advance(length);
                     }
                     Purpose::Begin { .. } | Purpose::Question => {
                         let room = QUESTION.saturating_sub(self.record.len());
-                        self.record.extend_from_slice(&taken[..length.min(room)]);
+                        self.record.extend_from_slice(&octets[..length.min(room)]);
+                        octets.advance(length);
                     }
-                    Purpose::Nothing if self.request.is_none() => {
-                        self.skipped += length as u64;
-                        if self.skipped > self.unread {
-                            return Ok(Some(Event::Unread));
+                    Purpose::Nothing => {
+                        octets.advance(length);
+                        if self.request.is_none() {
+                            self.skipped += length as u64;
+                            if self.skipped > self.unread {
+                                return Ok(Some(Event::Unread));
+                            }
                         }
                     }
-                    Purpose::Nothing => {}
                 }
                 if self.content > 0 {
                     continue;
@@ -236,12 +242,11 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            if octets.len() < 8 {
+            let Some(&[version, kind, id_high, id_low, high, low, padding, _]) = octets.first_chunk() else {
                 return Ok(None);
-            }
-            let mut header = octets.split_to(8);
-            let (version, kind) = (header.get_u8(), header.get_u8());
-            let (id, content, padding) = (header.get_u16(), header.get_u16(), header.get_u8());
+            };
+            octets.advance(8);
+            let (id, content) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([high, low]));
             if version != VERSION {
                 return Err(Malformed::new("a record is not of version 1"));
             }

@@ -16,6 +16,8 @@ const LARGE: usize = 16 << 10;
 const RECORD: usize = 0xFFF8;
 /// Where what is gathered is enough for a write.
 const ENOUGH: usize = 64 << 10;
+/// Memory that is kept for the next answer.
+const KEPT: usize = 4 << 10;
 
 /// What waits to be written: pieces that were gathered, at most one large piece, and what follows it.
 ///
@@ -23,6 +25,8 @@ const ENOUGH: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Out {
     gathered: BytesMut,
+    /// How many of them were written.
+    sent: usize,
     /// Where the header of the record stands that small pieces are added to.
     open: Option<usize>,
     large: Bytes,
@@ -36,7 +40,7 @@ pub(crate) struct Out {
 impl Out {
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.gathered.is_empty() && self.large.is_empty()
+        self.sent == self.gathered.len() && self.large.is_empty()
     }
 
     /// Whether it is time to write before more of the answer is added.
@@ -90,9 +94,7 @@ impl Out {
 
     /// Drops what was not written, where nothing was.
     pub(crate) fn clear(&mut self) {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.clear();
-        *self = Self { gathered, ..Self::default() };
+        *self = Self::default();
     }
 
     /// Drops what is not in a record yet.
@@ -128,31 +130,42 @@ impl Out {
         self.seal();
         while !self.is_empty() {
             let io = Pin::new(&mut *io);
+            let gathered = &self.gathered[self.sent..];
             let length = if self.large.is_empty() {
-                ready!(io.poll_write(cx, &self.gathered))?
+                ready!(io.poll_write(cx, gathered))?
             } else {
                 // What follows goes out with the last record.
                 let after = if self.rest.is_empty() { &self.after[..] } else { &[] };
-                let pieces = [&self.gathered[..], &self.large, after].map(IoSlice::new);
+                let pieces = [gathered, &self.large, after].map(IoSlice::new);
                 ready!(io.poll_write_vectored(cx, &pieces))?
             };
             if length == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *written += length as u64;
-            let gathered = length.min(self.gathered.len());
-            self.gathered.advance(gathered);
+            let gathered = length.min(gathered.len());
+            self.sent += gathered;
             let large = (length - gathered).min(self.large.len());
             self.large.advance(large);
             self.after.advance(length - gathered - large);
-            if self.large.is_empty() {
-                if self.rest.is_empty() {
-                    self.gathered.unsplit(mem::take(&mut self.after));
-                } else {
-                    self.next_record();
-                }
+            if self.sent == self.gathered.len() && self.large.is_empty() {
+                self.forget_sent();
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Goes on to what follows. A small buffer is kept, so that an answer allocates nothing here.
+    fn forget_sent(&mut self) {
+        self.sent = 0;
+        if self.gathered.capacity() > KEPT {
+            self.gathered = BytesMut::new();
+        }
+        self.gathered.clear();
+        if !self.rest.is_empty() {
+            self.next_record();
+        } else if !self.after.is_empty() {
+            self.gathered = mem::take(&mut self.after);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::MetaVariables;
 ///
 /// Lengths below 128 take one octet or four, others four, as the specification has it.
 pub fn read_pairs(octets: &Bytes) -> Result<MetaVariables, Malformed> {
-    let mut variables = MetaVariables::over(octets.clone(), octets.len() / 24);
+    let mut variables = MetaVariables::over(octets.clone(), octets.len() / 16);
     for pair in Pairs::new(octets) {
         let (name, value) = pair?;
         variables.push(name, value);

@@ -1,0 +1,255 @@
+//! The programs that are measured, the servers before them, and their processes.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// How long a process may take until it can be connected to.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Http,
+    Ours,
+    TokioFastcgi,
+    Go,
+    Libfcgi,
+}
+
+impl Peer {
+    /// Those that stand behind nginx.
+    pub(crate) const BEHIND_NGINX: [Self; 4] = [Self::Http, Self::Ours, Self::TokioFastcgi, Self::Go];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "axum over HTTP/1.1",
+            Self::Ours => "proxyfix-cgi",
+            Self::TokioFastcgi => "tokio-fastcgi",
+            Self::Go => "Go net/http/fcgi",
+            Self::Libfcgi => "C libfcgi",
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Ours => "fastcgi",
+            Self::TokioFastcgi => "tokio_fastcgi",
+            Self::Go => "go-fcgi",
+            Self::Libfcgi => "libfcgi",
+        }
+    }
+
+    /// Its socket in the folder of the run.
+    pub(crate) fn socket(self, place: &Place) -> PathBuf {
+        place.run.join(self.program()).with_extension("sock")
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self, place: &Place) -> Result<Running> {
+        let socket = self.socket(place);
+        // What an earlier process of it left; there may be nothing.
+        let _ = fs::remove_file(&socket);
+        let mut command = Command::new(place.programs.join(self.program()));
+        command.arg(&socket);
+        Running::start(self.program(), place, command, || UnixStream::connect(&socket).is_ok())
+    }
+}
+
+/// Where programs and files are.
+pub(crate) struct Place {
+    /// What cargo built, and what was compiled beside it.
+    pub(crate) programs: PathBuf,
+    /// Sockets, configurations and logs of this run.
+    pub(crate) run: PathBuf,
+}
+
+impl Place {
+    /// Compiles the peers that are not written in Rust.
+    pub(crate) fn compile(&self) -> Result {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+        let source = |name: &str| sources.join(name).into_os_string();
+        let target = |name: &str| self.programs.join(name).into_os_string();
+        let mut libfcgi = command("cc");
+        libfcgi.args(["-O2", "-pthread", "-o"]).args([target("libfcgi"), source("libfcgi.c")]).arg("-lfcgi");
+        let mut cgi = command("cc");
+        cgi.args(["-O2", "-o"]).args([target("bare-cgi"), source("cgi.c")]);
+        let mut go = command("go");
+        go.args(["build", "-o"]).args([target("go-fcgi"), source("fcgi.go")]);
+        for mut compiler in [libfcgi, cgi, go] {
+            let status = compiler.status().map_err(|error| format!("{compiler:?} failed: {error}"))?;
+            if !status.success() {
+                return Err(format!("{compiler:?} failed: {status}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A program on `PATH`, or where servers are.
+pub(crate) fn command(program: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin:/sbin"));
+    command
+}
+
+/// A process, killed when it is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    fn start(name: &str, place: &Place, mut command: Command, up: impl Fn() -> bool) -> Result<Self> {
+        let failed = |reason: &str, log: &Path| {
+            let log = fs::read_to_string(log).unwrap_or_default();
+            format!("{name} does not start ({reason}): {}", log.trim())
+        };
+        let log = place.run.join(name).with_extension("log");
+        let file = File::create(&log).map_err(|error| failed(&error.to_string(), &log))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let mut child = Self(command.spawn().map_err(|error| failed(&error.to_string(), &log))?);
+        let start = Instant::now();
+        while !up() {
+            if let Ok(Some(status)) = child.0.try_wait() {
+                return Err(failed(&status.to_string(), &log));
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(failed("nobody listens", &log));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(child)
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn peak(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.0.id());
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let peak: Option<u32> = peak.and_then(|peak| peak.trim().parse().ok());
+        Ok(f64::from(peak.ok_or_else(|| format!("{path} has no VmHWM"))?) / 1024.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// nginx with one worker, and a port for each peer.
+pub(crate) struct Nginx {
+    ports: [u16; Peer::BEHIND_NGINX.len()],
+    _process: Running,
+}
+
+impl Nginx {
+    pub(crate) fn start(place: &Place) -> Result<Self> {
+        let ports = free_ports()?;
+        let mut servers = String::new();
+        for (peer, port) in Peer::BEHIND_NGINX.into_iter().zip(ports) {
+            let (module, settings) = match peer {
+                Peer::Http => ("proxy", PROXY),
+                _ => ("fastcgi", FASTCGI),
+            };
+            let (name, socket) = (peer.program(), peer.socket(place));
+            let scheme = if peer == Peer::Http { "http://" } else { "" };
+            let _ = write!(
+                servers,
+                "upstream {name} {{ server unix:{}; keepalive 64; }}\n\
+                 server {{\n\
+                 listen 127.0.0.1:{port};\n\
+                 {settings}\
+                 location / {{ {module}_pass {scheme}{name}; }}\n\
+                 location ~ ^/(upload|download|ignore) {{\n\
+                 {module}_request_buffering off; {module}_buffering off; {module}_pass {scheme}{name};\n\
+                 }}\n\
+                 }}\n",
+                socket.display()
+            );
+        }
+        let file = write(place, "nginx.conf", &include_str!("../nginx.conf").replace("@servers@", &servers))?;
+        let mut nginx = command("nginx");
+        nginx.arg("-p").arg(&place.run).arg("-c").arg(file).args(["-e", "stderr"]);
+        Ok(Self { ports, _process: Running::start("nginx", place, nginx, || connects(ports[0]))? })
+    }
+
+    /// The port that leads to `peer`.
+    pub(crate) fn port(&self, peer: Peer) -> u16 {
+        let index = Peer::BEHIND_NGINX.into_iter().position(|it| it == peer);
+        self.ports[index.expect("the peer stands behind nginx")]
+    }
+}
+
+/// HTTP with kept connections, passed on as fastcgi_params does: the client's Host.
+const PROXY: &str =
+    "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $http_host;\n";
+
+/// FastCGI with kept connections, and all that the stock fastcgi_params holds.
+const FASTCGI: &str = "fastcgi_keep_conn on;\n\
+    fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;\n\
+    fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;\n\
+    fastcgi_param SCRIPT_NAME \"\"; fastcgi_param PATH_INFO $uri;\n\
+    fastcgi_param REQUEST_URI $request_uri; fastcgi_param DOCUMENT_URI $document_uri;\n\
+    fastcgi_param DOCUMENT_ROOT $document_root; fastcgi_param SERVER_PROTOCOL $server_protocol;\n\
+    fastcgi_param REQUEST_SCHEME $scheme; fastcgi_param HTTPS $https if_not_empty;\n\
+    fastcgi_param GATEWAY_INTERFACE CGI/1.1; fastcgi_param SERVER_SOFTWARE nginx/$nginx_version;\n\
+    fastcgi_param REMOTE_ADDR $remote_addr; fastcgi_param REMOTE_PORT $remote_port;\n\
+    fastcgi_param SERVER_ADDR $server_addr; fastcgi_param SERVER_PORT $server_port;\n\
+    fastcgi_param SERVER_NAME $server_name; fastcgi_param REDIRECT_STATUS 200;\n";
+
+/// lighttpd, which starts a process for each request: `/bare-cgi/` and `/cgi/`.
+pub(crate) struct Lighttpd {
+    pub(crate) port: u16,
+    _process: Running,
+}
+
+impl Lighttpd {
+    pub(crate) fn start(place: &Place) -> Result<Self> {
+        let [port] = free_ports()?;
+        let root = place.run.join("cgi-bin");
+        let failed = |error| format!("{}: {error}", root.display());
+        fs::create_dir_all(&root).map_err(failed)?;
+        for program in ["bare-cgi", "cgi"] {
+            fs::copy(place.programs.join(program), root.join(program)).map_err(failed)?;
+        }
+        let text = include_str!("../lighttpd.conf")
+            .replace("@root@", &root.to_string_lossy())
+            .replace("@port@", &port.to_string());
+        let mut lighttpd = command("lighttpd");
+        lighttpd.arg("-D").arg("-f").arg(write(place, "lighttpd.conf", &text)?);
+        Ok(Self { port, _process: Running::start("lighttpd", place, lighttpd, || connects(port))? })
+    }
+}
+
+fn write(place: &Place, name: &str, text: &str) -> Result<PathBuf> {
+    let file = place.run.join(name);
+    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(file)
+}
+
+fn connects(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let failed = |error| format!("there is no free port: {error}");
+    // All of them are held until the last is found.
+    let mut held = Vec::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        *port = listener.local_addr().map_err(failed)?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
