@@ -479,13 +479,14 @@ where
                 return self.refuse(id, StatusCode::INTERNAL_SERVER_ERROR, method).await;
             }
         };
+        // Nothing else waits that would be half written where this is given up.
+        let before = self.out.is_empty().then_some(self.written);
         self.out.gather(id, &self.scratch);
         let mut left = match payload {
             Payload::None => return self.write_end(Out::end).await,
             Payload::Exact(length) => Some(length),
             Payload::Open => None,
         };
-        let before = self.written;
         let mut body = pin!(body);
         let mut ended = left == Some(0) && body.is_end_stream();
         let written = poll_fn(|cx| {
@@ -551,7 +552,7 @@ where
         match written {
             Ok(()) => self.write_end(Out::end).await,
             // Nobody saw anything of it yet.
-            Err(Lost::Failed) if self.written == before => {
+            Err(Lost::Failed) if before == Some(self.written) => {
                 self.out.clear();
                 let status = if self.shared.lock().body.too_large {
                     StatusCode::PAYLOAD_TOO_LARGE

@@ -304,3 +304,27 @@ async fn a_body_that_failed_has_an_end() {
         assert!(body.frame().await.is_none());
     }
 }
+
+/// What was begun is finished, also where the answer that stands behind it is given up for another.
+#[tokio::test]
+async fn t170_an_answer_that_fails_does_not_cut_what_was_written_before() {
+    let fails = get(async || {
+        let failed: Result<http_body::Frame<Bytes>, _> = Err(std::io::Error::other("the disk is gone"));
+        axum::body::Body::new(StreamBody::new(stream::iter([failed])))
+    });
+    let mut server = narrow(app().route("/fails", fails), 16);
+    let (question, answer) = question();
+    server.send(&question).await;
+    server.send(&simple(1, KEEP, "/fails")).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    // Whole, or not at all: the connection may be closed within.
+    assert!(server.record().await.is_none_or(|record| record == answer));
+    while let Some(record) = server.record().await {
+        assert!(record.id == 1 && [STDOUT, END].contains(&record.kind), "{record:?}");
+        if record.kind == END {
+            break;
+        }
+    }
+}
