@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proxyfix_cgi::fastcgi::write_pair;
+use proxyfix_cgi::fastcgi::{Decoder, Event, write_pair};
 use proxyfix_cgi::{Gateway, Limits};
 use proxyfix_policy::{Mount, Peer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -161,6 +161,24 @@ async fn t158_variables_beyond_a_limit_are_answered_with_431_and_the_service_is_
     }
 }
 
+#[test]
+fn t163_pairs_in_any_records_and_with_any_lengths_say_the_same() {
+    let short = b"\x01\x05Aabcde\x02\x00BC";
+    let long = b"\x80\0\0\x01\x80\0\0\x05Aabcde\x02\x80\0\0\0BC";
+    for pairs in [&short[..], long] {
+        for size in 1..=pairs.len() {
+            let mut octets = BytesMut::from(&record(1, &[0, 1, 0, 0, 0, 0, 0, 0])[..]);
+            pairs.chunks(size).for_each(|piece| octets.extend(record(PARAMS, piece)));
+            let mut decoder = Decoder::new(&Limits::default());
+            assert!(decoder.decode(&mut octets).unwrap().is_none(), "it has no end yet");
+            octets.extend(record(PARAMS, b""));
+            let Some(Event::Head { variables, .. }) = decoder.decode(&mut octets).unwrap() else { panic!() };
+            let expected = [(&b"A"[..], &b"abcde"[..]), (b"BC", b"")];
+            assert!(variables.iter().eq(expected), "in records of {size}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn t166_a_request_that_breaks_off_is_never_a_whole_one() {
     let begun = head(&[("REQUEST_URI", "/x"), ("CONTENT_LENGTH", "10")]);
@@ -179,7 +197,7 @@ async fn t166_a_request_that_breaks_off_is_never_a_whole_one() {
             // Its handler is dropped while it waits.
             [target] => assert!(target == "/x" && length >= begun.len() && !complete),
             [target, body] => {
-                assert!(target == "/x" && (body == "10 octets") == complete, "{length}: {body}")
+                assert!(target == "/x" && (body == "10 octets") == complete, "{length}: {body}");
             }
             other => panic!("{other:?}"),
         }
