@@ -6,6 +6,7 @@
 //! | `hyper_without_a_framework` | hyper alone, behind a balancer in a private network |
 //! | `custom_header` | a header of one's own (`X-FHost`), and a CDN's (`CF-Connecting-IP`) |
 //! | `behind_a_cdn` | a CDN by its preset: networks from a watched file, a secret, a guard, a policy in the shadow |
+//! | `yourapplication` | any web server: FastCGI, SCGI, CGI or HTTP; `examples/deployment/start.sh` starts each |
 //! | `unit_testing_a_stack` | none: how to test the fixes of an application without a server |
 //!
 //! Here is what the programs with a server share: playing a request against themselves.

@@ -6,15 +6,19 @@
 //! | a client that writes exact bytes, from any loopback address | [`Client`](client::Client) | `client.rs` |
 //! | the application of the deployments | [`router`](application::router), [`Settings`](application::Settings) | `application.rs` |
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
+//! | a real Apache in front, with a file of the guide | [`installed`](apache::installed) | `apache.rs` |
 //! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
 //! | what every gateway has to answer | [`Journey`](corpus::Journey) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
+//! | supervisor, spawn-fcgi, an inherited socket | [`Supervisor`](managers::Supervisor), [`Spawned`](managers::Spawned) | `managers.rs` |
 //! | requests without a pause, and what became of each | [`Load`](load::Load) | `load.rs` |
 //! | a process that leaves nothing behind | [`Process`](process::Process) | `process.rs` |
 //! | what is logged meanwhile | [`logged_at`](log::logged_at) | `log.rs` |
 //! | an address that is yours alone, an end to waiting | [`loopback`], [`within`] | `lib.rs` |
 #![allow(clippy::missing_panics_doc, reason = "a journey that cannot go on panics")]
 
+#[cfg(target_os = "linux")]
+pub mod apache;
 #[cfg(target_os = "linux")]
 pub mod application;
 pub mod client;
@@ -28,6 +32,8 @@ pub mod lighttpd;
 #[cfg(target_os = "linux")]
 pub mod load;
 pub mod log;
+#[cfg(target_os = "linux")]
+pub mod managers;
 #[cfg(target_os = "linux")] // `/proc` says who listens.
 pub mod nginx;
 #[cfg(target_os = "linux")]
@@ -77,9 +83,13 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../crates/proxyfix/README.md")]
 #[doc = include_str!("../../crates/proxyfix-axum/README.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/README.md")]
 pub struct CrateReadmes;
 
 /// The programs of the guides.
 #[cfg(doctest)]
 #[doc = include_str!("../../crates/proxyfix/docs/coming-from.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/docs/deployment.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/docs/deployment/http.md")]
+#[doc = include_str!("../../crates/proxyfix-cgi/docs/deployment/fastcgi.md")]
 pub struct Guides;

@@ -59,6 +59,8 @@ const SERVERS: &[Server] = &[
     ),
     server(&["supervisord"], "supervisor", &[]),
     server(&["spawn-fcgi"], "spawn-fcgi", &[]),
+    server(&["caddy"], "caddy", &[]),
+    server(&["curl"], "curl", &[]),
 ];
 
 const fn server(

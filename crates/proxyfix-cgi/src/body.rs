@@ -97,7 +97,8 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.get_mut().0 {
+        let body = self.get_mut();
+        let next = match &mut body.0 {
             Kind::Empty => Poll::Ready(None),
             it @ Kind::Whole(_) => match std::mem::replace(it, Kind::Empty) {
                 Kind::Whole(octets) => Poll::Ready(Some(Ok(Frame::data(octets)))),
@@ -113,7 +114,11 @@ impl http_body::Body for Body {
             }),
             #[cfg(feature = "http")]
             Kind::Http(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::http),
+        };
+        if let Poll::Ready(Some(Err(_))) = next {
+            *body = Self::empty();
         }
+        next
     }
 
     fn is_end_stream(&self) -> bool {

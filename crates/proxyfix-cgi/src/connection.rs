@@ -4,7 +4,6 @@
 //! polls it, which usually is the same task; so there is no channel between the two, and nothing is read
 //! before it is asked for. While the service works, the task looks whether the web server is still there.
 
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
@@ -108,6 +107,10 @@ impl Protocol {
 pub(crate) struct Connection<IO, S> {
     shared: Arc<Shared<IO>>,
     out: Out,
+    /// What comes next, where that is known: also from while the answer to the request before was written.
+    next: Option<Next>,
+    /// Whether the stream passed on what it took.
+    flushed: bool,
     /// Octets that the web server took.
     written: u64,
     /// Whether it takes nothing more now, and since when.
@@ -156,6 +159,13 @@ struct Head {
     keep: bool,
 }
 
+/// What comes after an answer.
+enum Next {
+    Head(Head),
+    /// The connection is to be closed once what waits is written.
+    End,
+}
+
 impl<IO, S> Connection<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -173,12 +183,11 @@ where
         let wakers = Arc::new(Wakers::default());
         let now = Instant::now();
         let state = State {
-            io,
+            io: Some(io),
             protocol,
             octets: BytesMut::new(),
             size: READ.0,
             closed: false,
-            read_at: now,
             turn: 0,
             body: Incoming::default(),
             lost: None,
@@ -188,6 +197,8 @@ where
         Self {
             shared: Arc::new(Shared { state: Mutex::new(state), wakers, waker }),
             out: Out::default(),
+            next: None,
+            flushed: true,
             written: 0,
             blocked: false,
             written_at: now,
@@ -224,38 +235,17 @@ where
         // A connection is made for a request, so that the first one is awaited for less long.
         let mut head_began = first.then_some(began);
         let mut told = None;
-        let mut refused = false;
         poll_fn(|cx| {
             let shared = Arc::clone(&self.shared);
             let mut state = shared.lock();
             let mut watched = shared.watch_as_driver(cx);
-            loop {
-                let event = state.poll_event(&mut watched);
-                match event {
-                    Poll::Ready(Ok(Event::Head { variables, keep })) => {
-                        return Poll::Ready(Ok(Some(Head { variables: Some(variables), keep })));
-                    }
-                    Poll::Ready(Ok(Event::TooLarge)) => {
-                        return Poll::Ready(Ok(Some(Head { variables: None, keep: false })));
-                    }
-                    Poll::Ready(Ok(Event::Reply(records))) => self.out.records(&records),
-                    Poll::Ready(Ok(Event::LastReply(records))) => {
-                        self.out.records(&records);
-                        refused = true;
-                    }
-                    // It gave up before it had said everything.
-                    Poll::Ready(Ok(Event::Abort)) => {
-                        if let Some(id) = state.protocol.id() {
-                            state.protocol.finish();
-                            self.out.end_request(id);
-                        }
-                    }
-                    Poll::Ready(Ok(Event::Unread)) => return Poll::Ready(Err(Lost::Unread)),
-                    Poll::Ready(Ok(Event::Data(_) | Event::End)) => {}
-                    Poll::Ready(Err(Lost::Gone)) if state.is_idle() => return Poll::Ready(Ok(None)),
-                    Poll::Ready(Err(lost)) => return Poll::Ready(Err(lost)),
-                    Poll::Pending => break,
-                }
+            match self.poll_between(&mut state, &mut watched) {
+                Poll::Ready(Err(Lost::Gone)) if state.is_idle() => return Poll::Ready(Ok(None)),
+                Poll::Ready(Err(lost)) => return Poll::Ready(Err(lost)),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            if let Some(Next::Head(head)) = self.next.take_if(|it| matches!(it, Next::Head(_))) {
+                return Poll::Ready(Ok(Some(head)));
             }
             if self.poll_write(&mut state, &mut watched)?.is_pending() {
                 let end = self.written_at + self.gateway.limits.write_time;
@@ -263,7 +253,7 @@ where
             }
             let idle = state.is_idle();
             drop(state);
-            if refused {
+            if let Some(Next::End) = self.next {
                 return Poll::Ready(Err(Lost::Refused));
             }
             if idle && told.is_none() && (self.stop.is_set() || self.stopped.as_mut().poll(cx).is_ready()) {
@@ -279,6 +269,33 @@ where
             Poll::Ready(if idle { Ok(None) } else { Err(Lost::TimedOut(HEAD)) })
         })
         .await
+    }
+
+    /// Reads what comes between two requests, up to the head of the next one.
+    fn poll_between(&mut self, state: &mut State<IO>, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        while self.next.is_none() {
+            match ready!(state.poll_event(cx))? {
+                Event::Head { variables, keep } => {
+                    self.next = Some(Next::Head(Head { variables: Some(variables), keep }));
+                }
+                Event::TooLarge => self.next = Some(Next::Head(Head { variables: None, keep: false })),
+                Event::Reply(records) => self.out.records(&records),
+                Event::LastReply(records) => {
+                    self.out.records(&records);
+                    self.next = Some(Next::End);
+                }
+                // It gave up before it had said everything.
+                Event::Abort => {
+                    if let Some(id) = state.protocol.id() {
+                        state.protocol.finish();
+                        self.out.end_request(id);
+                    }
+                }
+                Event::Unread => return Poll::Ready(Err(Lost::Unread)),
+                Event::Data(_) | Event::End => {}
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Answers one request; whether the connection goes on.
@@ -357,7 +374,6 @@ where
         if empty {
             return Body::empty();
         }
-        state.read_at = Instant::now();
         let turn = state.turn;
         drop(state);
         Body::input(Arc::clone(&self.shared) as Arc<dyn Input>, turn, declared)
@@ -397,14 +413,14 @@ where
             }
             // What the service does not ask for stays with the web server, but for what tells whether it is
             // still there.
-            if state.body.reader != Reader::Nobody && state.body.ahead_octets >= READ.1 {
+            if state.body.reader != Reader::Nobody && state.body.ahead.len() >= READ.1 {
                 break;
             }
             let Poll::Ready(event) = state.poll_event(watched) else { break };
             match event? {
                 Event::Data(data) if state.body.reader != Reader::Nobody && state.body.end.is_none() => {
-                    state.body.ahead_octets += data.len();
-                    state.body.ahead.push_back(data);
+                    // Copied: a piece, however small, would hold all that was read together with it.
+                    state.body.ahead.extend_from_slice(&data);
                 }
                 Event::End => state.body.came_whole = true,
                 // HAProxy says this of every request when it reloads, though its client waits for the answer,
@@ -415,20 +431,18 @@ where
                 }
                 Event::Abort => return Err(Lost::Aborted),
                 Event::Reply(records) | Event::LastReply(records) => {
-                    state.replies.extend_from_slice(&records);
+                    self.out.records(&records);
                     continue;
                 }
                 Event::Data(_) | Event::Head { .. } | Event::TooLarge | Event::Unread => continue,
             }
-            if state.body.reader == Reader::Waits {
-                shared.wakers.wake_body();
-            }
+            state.wake_reader(&shared.wakers);
         }
-        if state.body.reader == Reader::Waits && state.body.end.is_none() {
-            let end = state.read_at + self.gateway.limits.record_time;
+        if let Reader::Waits { since } = state.body.reader {
+            let end = since + self.gateway.limits.record_time;
             if poll_deadline(self.timer.as_mut(), end, cx).is_ready() {
                 state.body.end = Some(Err(Some(Flaw::TimedOut)));
-                shared.wakers.wake_body();
+                state.wake_reader(&shared.wakers);
                 self.report(&Lost::TimedOut(RECORD));
             }
         }
@@ -438,10 +452,14 @@ where
                 return Err(Lost::Aborted);
             }
         }
+        self.take_replies(state);
+        Ok(())
+    }
+
+    fn take_replies(&mut self, state: &mut State<IO>) {
         if !state.replies.is_empty() {
             self.out.records(&state.replies.split());
         }
-        Ok(())
     }
 
     /// Writes a response.
@@ -521,6 +539,9 @@ where
                 let written = self.poll_write(&mut state, &mut shared.watch_as_driver(cx))?;
                 if written.is_pending() || waits {
                     self.poll_watch(&mut state, cx)?;
+                    if written.is_ready() && !self.out.is_empty() {
+                        continue;
+                    }
                     drop(state);
                     return if written.is_pending() { self.poll_write_deadline(cx) } else { Poll::Pending };
                 }
@@ -532,7 +553,12 @@ where
             // Nobody saw anything of it yet.
             Err(Lost::Failed) if self.written == before => {
                 self.out.clear();
-                self.refuse(id, StatusCode::INTERNAL_SERVER_ERROR, method).await
+                let status = if self.shared.lock().body.too_large {
+                    StatusCode::PAYLOAD_TOO_LARGE
+                } else {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                };
+                self.refuse(id, status, method).await
             }
             Err(lost) => Err(lost),
         }
@@ -549,14 +575,21 @@ where
     /// Adds the end of an answer, and writes all that is left.
     async fn write_end(&mut self, end: impl FnOnce(&mut Out, u16)) -> Result<(), Lost> {
         {
-            let mut state = self.shared.lock();
+            let shared = Arc::clone(&self.shared);
+            let mut state = shared.lock();
+            match state.lost.take() {
+                // It was answered before the task heard of it.
+                None | Some(Lost::Aborted) => {}
+                Some(lost) => return Err(lost),
+            }
             // Forgotten before the web server may use the id again.
             let id = state.protocol.id();
             state.protocol.finish();
-            state.turn += 1;
+            state.next_turn(&shared.wakers);
             if let Some(id) = id {
                 end(&mut self.out, id);
             }
+            self.take_replies(&mut state);
         }
         poll_fn(|cx| {
             let shared = Arc::clone(&self.shared);
@@ -566,9 +599,11 @@ where
                 return Poll::Ready(Ok(()));
             }
             // A web server that writes before it reads needs somebody who reads.
-            while let Poll::Ready(event) = state.poll_event(&mut watched) {
-                if let Event::Reply(records) | Event::LastReply(records) = event? {
-                    state.replies.extend_from_slice(&records);
+            while let Poll::Ready(read) = self.poll_between(&mut state, &mut watched) {
+                match read {
+                    Ok(()) => break,
+                    Err(Lost::Unread) => {}
+                    Err(lost) => return Poll::Ready(Err(lost)),
                 }
             }
             drop(state);
@@ -578,11 +613,15 @@ where
     }
 
     fn poll_write(&mut self, state: &mut State<IO>, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        if self.out.is_empty() {
+        let Some(io) = state.io.as_mut().filter(|_| !self.flushed || !self.out.is_empty()) else {
             return Poll::Ready(Ok(()));
-        }
+        };
         let before = self.written;
-        let written = self.out.poll_write(&mut state.io, &mut self.written, cx);
+        let mut written = self.out.poll_write(io, &mut self.written, cx);
+        if let Poll::Ready(Ok(())) = written {
+            written = Pin::new(io).poll_flush(cx);
+        }
+        self.flushed = written.is_ready();
         if written.is_pending() && (self.written != before || !self.blocked) {
             self.written_at = Instant::now();
         }
@@ -599,9 +638,13 @@ where
     /// everything would reset the connection, and many a web server says everything before it reads.
     async fn linger(self) {
         let time = self.gateway.limits.shutdown_time;
-        let shared = self.shared;
+        let shared = &self.shared;
         let ended = timeout(time, async {
-            poll_fn(|cx| Pin::new(&mut shared.lock().io).poll_shutdown(cx)).await?;
+            poll_fn(|cx| match &mut shared.lock().io {
+                Some(io) => Pin::new(io).poll_shutdown(cx),
+                None => Poll::Ready(Ok(())),
+            })
+            .await?;
             poll_fn(|cx| {
                 let mut state = shared.lock();
                 while !state.closed {
@@ -627,6 +670,17 @@ where
     }
 }
 
+/// A body may outlive the connection, and keeps nothing of it open.
+impl<IO, S> Drop for Connection<IO, S> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.next_turn(&self.shared.wakers);
+        let io = state.io.take();
+        drop(state);
+        drop(io);
+    }
+}
+
 const HEAD: &str = "a request did not come to the end of its variables in time";
 const RECORD: &str = "nothing more came of a body in time";
 const WRITE: &str = "the web server took nothing of an answer in time";
@@ -646,8 +700,12 @@ struct Wakers {
 }
 
 impl Wakers {
-    fn wake_body(&self) {
-        wake(&self.body);
+    /// Wakes the task of the connection, unless that is what `waker` wakes.
+    fn wake_driver_but_for(&self, waker: &Waker) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(driver) = driver.filter(|driver| !driver.will_wake(waker)) {
+            driver.wake();
+        }
     }
 }
 
@@ -694,7 +752,8 @@ impl<IO> Shared<IO> {
 }
 
 struct State<IO> {
-    io: IO,
+    /// Nothing once the connection is over.
+    io: Option<IO>,
     protocol: Protocol,
     /// Octets that were read and not yet understood.
     octets: BytesMut,
@@ -702,7 +761,6 @@ struct State<IO> {
     size: usize,
     /// Nothing will follow.
     closed: bool,
-    read_at: Instant,
     /// Counts requests and answers, so that the body of a request that is over reads nothing of the next.
     turn: u64,
     body: Incoming,
@@ -719,8 +777,7 @@ struct Incoming {
     end: Option<Result<(), Option<Flaw>>>,
     reader: Reader,
     /// What was read before it was asked for.
-    ahead: VecDeque<Bytes>,
-    ahead_octets: usize,
+    ahead: BytesMut,
     /// Whether the end was read.
     came_whole: bool,
     /// When the web server gave the request up, where all of it had come.
@@ -738,7 +795,26 @@ enum Reader {
     Nobody,
     /// The service may, and does not wait for more of it.
     Holds,
-    Waits,
+    Waits {
+        since: Instant,
+    },
+}
+
+impl<IO> State<IO> {
+    /// Whoever waits for more of the body is to look again.
+    fn wake_reader(&mut self, wakers: &Wakers) {
+        if let Reader::Waits { .. } = self.body.reader {
+            self.body.reader = Reader::Holds;
+            wake(&wakers.body);
+        }
+    }
+
+    /// Whatever body there is, it is over.
+    fn next_turn(&mut self, wakers: &Wakers) {
+        self.turn += 1;
+        self.wake_reader(wakers);
+        self.body = Incoming::default();
+    }
 }
 
 impl<IO: AsyncRead + Unpin> State<IO> {
@@ -752,9 +828,8 @@ impl<IO: AsyncRead + Unpin> State<IO> {
 
     /// The next of what is for the body, read ahead or not.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Lost>> {
-        if let Some(data) = self.body.ahead.pop_front() {
-            self.body.ahead_octets -= data.len();
-            return Poll::Ready(Ok(Event::Data(data)));
+        if !self.body.ahead.is_empty() {
+            return Poll::Ready(Ok(Event::Data(mem::take(&mut self.body.ahead).freeze())));
         }
         if self.body.came_whole {
             return Poll::Ready(Ok(Event::End));
@@ -779,12 +854,12 @@ impl<IO: AsyncRead + Unpin> State<IO> {
             self.octets.reserve(self.size);
         }
         let room = self.octets.capacity() - self.octets.len();
-        let length = ready!(pin!(self.io.read_buf(&mut self.octets)).poll(cx))?;
+        let Some(io) = &mut self.io else { return Poll::Ready(Err(Lost::Gone)) };
+        let length = ready!(pin!(io.read_buf(&mut self.octets)).poll(cx))?;
         if length == room {
             self.size = READ.1;
         }
         self.closed = length == 0;
-        self.read_at = Instant::now();
         Poll::Ready(Ok(()))
     }
 }
@@ -803,7 +878,11 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                 return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
             }
             let Poll::Ready(event) = state.poll_body(&mut watched) else {
-                state.body.reader = Reader::Waits;
+                if state.body.reader == Reader::Holds {
+                    state.body.reader = Reader::Waits { since: Instant::now() };
+                    // The task of the connection ends the silence, and may be another one.
+                    self.wakers.wake_driver_but_for(cx.waker());
+                }
                 return Poll::Pending;
             };
             state.body.reader = Reader::Holds;
@@ -862,8 +941,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
         let mut state = self.lock();
         if state.turn == turn {
             state.body.reader = Reader::Nobody;
-            state.body.ahead.clear();
-            state.body.ahead_octets = 0;
+            state.body.ahead = BytesMut::new();
             wake(&self.wakers.driver);
         }
     }

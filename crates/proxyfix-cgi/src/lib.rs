@@ -10,10 +10,26 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # Where is what
+//!
+//! | you want to | look at | file |
+//! | --- | --- | --- |
+//! | deploy it, and know what goes wrong | the module `deployment` | `docs/deployment.md` |
+//! | serve what the process was started for | [`serve`](fn@serve), [`Gateway::serve`] | `serve.rs` |
+//! | choose protocol and socket | [`Gateway::fastcgi`], [`Gateway::scgi`], [`Gateway::cgi`], [`Listener`] | `serve.rs`, `listen.rs` |
+//! | say where the application is mounted, and what is believed | [`Gateway`] | `gateway.rs`, `request.rs` |
+//! | test what a request becomes, without a server | [`Gateway::request`] | `request.rs` |
+//! | read what the web server said of a request | [`MetaVariables`], [`RemoteUser`] | `variables.rs` |
+//! | know what is too large or too slow | [`Limits`] | `limits.rs` |
+//! | know what is logged | [`events`] | `events.rs` |
+//! | read the protocols yourself | [`fastcgi`], [`scgi`] | `fastcgi/`, `scgi.rs` |
 
 mod body;
 mod cgi;
 mod connection;
+#[cfg(all(doc, not(doctest)))]
+pub mod deployment;
 mod error;
 pub mod events;
 pub mod fastcgi;

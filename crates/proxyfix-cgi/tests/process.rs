@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -94,6 +95,11 @@ fn application(role: &str) -> ExitCode {
         match role {
             "auto" => proxyfix_cgi::serve(router(), "127.0.0.1:0").await,
             "listener" => gateway.fastcgi(listener(), router()).await,
+            "patient" => {
+                let forever = Duration::from_secs(1 << 30);
+                let limits = Limits::default().shutdown_time(forever).head_time(forever);
+                gateway.limits(limits).serve(router(), "127.0.0.1:0").await
+            }
             "small" => gateway.limits(Limits::default().body(10).pair(20_000)).cgi(router()).await,
             role => panic!("{role}: no such role"),
         }
@@ -316,7 +322,7 @@ fn backlog() {
 
 fn second_signal() {
     let (folder, listener, connect) = socket();
-    let mut process = Process::on(listener);
+    let mut process = Process::start(command("patient").stdin(OwnedFd::from(listener)));
     let mut log = process.log();
     let mut slow = connect();
     slow.write_all(&request("/echo", b"the body\n")).unwrap();
@@ -414,7 +420,7 @@ fn http(io: impl Read + Write, path: &str) -> String {
 }
 
 fn http_else() {
-    let mut process = Process::start(&mut command("auto"));
+    let mut process = Process::start(&mut command("patient"));
     let address = process.address();
     let answer = http(TcpStream::connect(&address).unwrap(), "/");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(HELLO), "{answer}");

@@ -15,6 +15,8 @@ use super::*;
 use crate::Limits;
 use crate::fastcgi::write_pair;
 
+mod hostile;
+
 const BEGIN: u8 = 1;
 const ABORT: u8 = 2;
 const END: u8 = 3;

@@ -27,7 +27,7 @@ const UNKNOWN_ROLE: u8 = 3;
 
 /// Octets of one `FCGI_GET_VALUES` record that are read; three names are known, in 47 octets.
 const QUESTION: usize = 1024;
-/// Management records that are answered between two requests.
+/// Records that are answered without an application, from one head of a request to the next.
 const QUESTIONS: u32 = 64;
 
 /// Reads the records of one connection, whatever pieces they come in, and gives what they mean.
@@ -181,12 +181,11 @@ impl Decoder {
 
     /// The request is answered: what still comes of it is skipped, and its id may begin another one.
     pub fn finish(&mut self) {
-        if self.purpose == Purpose::Stdin {
+        if let Purpose::Params | Purpose::Stdin = self.purpose {
             self.purpose = Purpose::Nothing;
         }
         self.request = None;
         self.skipped = 0;
-        self.questions = 0;
     }
 
     /// Takes from `octets` what makes the next event; `None` where more has to come.
@@ -290,6 +289,7 @@ impl Decoder {
             (PARAMS, Some(request)) => match (request.stage, self.content) {
                 (Stage::Params, 0) => {
                     request.stage = Stage::Stdin;
+                    self.questions = 0;
                     let keep = request.keep;
                     let variables = read_pairs(&mem::take(&mut self.params).freeze())?;
                     let (_, pairs, pair) = self.limits;
@@ -318,7 +318,12 @@ impl Decoder {
                 }
                 (Stage::Ended, _) => Err(Malformed::new("the body goes on after its end")),
             },
-            (ABORT_REQUEST, Some(_)) => Ok(Some(Event::Abort)),
+            (ABORT_REQUEST, Some(request)) => {
+                if request.stage == Stage::Params {
+                    self.ask()?;
+                }
+                Ok(Some(Event::Abort))
+            }
             // Of a request that was answered or refused, or of a type that a responder has no use for.
             _ => Ok(None),
         }
