@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -94,6 +95,10 @@ fn application(role: &str) -> ExitCode {
         match role {
             "auto" => proxyfix_cgi::serve(router(), "127.0.0.1:0").await,
             "listener" => gateway.fastcgi(listener(), router()).await,
+            "patient" => {
+                let limits = Limits::default().shutdown_time(Duration::from_secs(1 << 30));
+                gateway.limits(limits).fastcgi(Listener::inherited(), router()).await
+            }
             "small" => gateway.limits(Limits::default().body(10).pair(20_000)).cgi(router()).await,
             role => panic!("{role}: no such role"),
         }
@@ -316,7 +321,7 @@ fn backlog() {
 
 fn second_signal() {
     let (folder, listener, connect) = socket();
-    let mut process = Process::on(listener);
+    let mut process = Process::start(command("patient").stdin(OwnedFd::from(listener)));
     let mut log = process.log();
     let mut slow = connect();
     slow.write_all(&request("/echo", b"the body\n")).unwrap();
