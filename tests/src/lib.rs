@@ -8,7 +8,7 @@
 //! | a real web server, in a folder of its own | [`WebServer`](web::WebServer), [`Place`](web::Place) | `web.rs` |
 //! | a real Apache in front, with a file of the guide | [`installed`](apache::installed) | `apache.rs` |
 //! | a client that keeps its connection and tells a whole answer from a cut one | [`Connection`](exact::Connection) | `exact.rs` |
-//! | what every gateway has to answer | [`assert_same`](corpus::assert_same) | `corpus.rs` |
+//! | what every gateway has to answer | [`Journey`](corpus::Journey) | `corpus.rs` |
 //! | a real nginx in front | [`Program::start`](nginx::Program::start) | `nginx.rs` |
 //! | supervisor, spawn-fcgi, an inherited socket | [`Supervisor`](managers::Supervisor), [`Spawned`](managers::Spawned) | `managers.rs` |
 //! | requests without a pause, and what became of each | [`Load`](load::Load) | `load.rs` |

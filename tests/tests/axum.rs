@@ -334,7 +334,7 @@ async fn connect_info_that_is_there_is_not_replaced_by_the_peer() {
 }
 
 #[tokio::test]
-async fn behind_a_gateway_the_fix_judges_who_is_connected_to_the_web_server() {
+async fn t151_behind_a_gateway_the_fix_judges_who_is_connected_to_the_web_server() {
     let app = wrap(router(), (LighttpdCgiRootFix::new(), proxy_fix()));
     for (remote_addr, expected) in [("10.0.0.2", "203.0.113.9:51515"), ("192.0.2.1", "192.0.2.1:51515")] {
         let mut request = from_a_gateway(remote_addr, "/connect-info", "");

@@ -5,6 +5,7 @@
 //! the mount taken off.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -23,7 +24,6 @@ struct Deployment {
     server: String,
     version: String,
     configuration: String,
-    protocol: String,
     mount: String,
     shape: String,
     description: String,
@@ -52,7 +52,7 @@ fn variables(pairs: &[(String, String)], written: &[Value]) -> MetaVariables {
         match it.as_array().map(Vec::as_slice) {
             None => all.push(pairs[place(it)].clone()),
             Some([first, last]) if first.is_u64() => {
-                all.extend_from_slice(&pairs[place(first)..=place(last)])
+                all.extend_from_slice(&pairs[place(first)..=place(last)]);
             }
             Some([name, value, rest @ ..]) => {
                 let times = rest.first().map_or(1, place);
@@ -548,7 +548,7 @@ fn table() -> String {
             "haproxy" => "HAProxy",
             server => server,
         };
-        text += &format!("| {server} {} | {cells}\n", versions.join(", "));
+        writeln!(text, "| {server} {} | {cells}", versions.join(", ")).unwrap();
     }
     text
 }

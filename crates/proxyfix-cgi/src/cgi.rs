@@ -8,7 +8,7 @@ use std::mem;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
@@ -120,9 +120,16 @@ impl Gateway {
             }
         };
         input.abandon(0);
-        if let Some(skipped) = skipped {
-            // Nothing is sent; it ends with the reader.
-            let _ = timeout(self.limits.shutdown_time, skipped).await;
+        if let Some(mut skipped) = skipped {
+            // As long as something comes. Nothing is sent to this channel; it ends with the reader.
+            let mut before = None;
+            loop {
+                let received = Some(input.received());
+                if before == received || timeout(self.limits.shutdown_time, &mut skipped).await.is_ok() {
+                    break;
+                }
+                before = received;
+            }
         }
         answered
     }
@@ -245,6 +252,8 @@ impl Gateway {
 /// would wait, or take our end for a failure.
 struct Standard<R> {
     state: Mutex<State<R>>,
+    /// Octets that came.
+    received: Arc<AtomicU64>,
     /// There was more than the limit.
     too_large: AtomicBool,
 }
@@ -259,7 +268,7 @@ enum State<R> {
 struct Reader<R> {
     input: R,
     declared: Option<u64>,
-    received: u64,
+    received: Arc<AtomicU64>,
     /// Octets of a body that somebody reads, and that are skipped.
     limits: (u64, u64),
     /// Dropped at the end.
@@ -278,18 +287,26 @@ impl<R: Read + Send + 'static> Standard<R> {
             && variables
                 .get("HTTP_TRANSFER_ENCODING")
                 .is_some_and(|it| it.trim_ascii().to_ascii_lowercase().ends_with(b"chunked"));
+        let received = Arc::<AtomicU64>::default();
         let (state, end) = if declared.unwrap_or(0) == 0 && !chunked {
             (State::Over, None)
         } else {
             let (sender, end) = oneshot::channel();
             let limits = (limits.body, limits.unread);
-            (State::Unread(Reader { input, declared, received: 0, limits, _end: sender }), Some(end))
+            (
+                State::Unread(Reader { input, declared, received: received.clone(), limits, _end: sender }),
+                Some(end),
+            )
         };
-        (Arc::new(Self { state: Mutex::new(state), too_large: AtomicBool::new(false) }), end)
+        (Arc::new(Self { state: Mutex::new(state), received, too_large: AtomicBool::new(false) }), end)
     }
 
     fn state(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     fn is_over(&self) -> bool {
@@ -357,7 +374,7 @@ impl<R: Read> Reader<R> {
     /// Reads the body while somebody wants it.
     fn read(&mut self, to: &mpsc::Sender<Result<Bytes, BodyError>>) -> Result<(), Flaw> {
         while let Some(piece) = self.piece()? {
-            if self.received > self.limits.0 {
+            if self.received.load(Ordering::Relaxed) > self.limits.0 {
                 return Err(Flaw::TooLarge { limit: self.limits.0 });
             }
             if to.blocking_send(Ok(piece)).is_err() {
@@ -369,16 +386,17 @@ impl<R: Read> Reader<R> {
 
     /// The next octets, which end where the body does.
     fn piece(&mut self) -> Result<Option<Bytes>, Flaw> {
-        let left = self.declared.map_or(u64::MAX, |declared| declared - self.received);
+        let received = self.received.load(Ordering::Relaxed);
+        let left = self.declared.map_or(u64::MAX, |declared| declared - received);
         let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
         while !piece.is_empty() {
             match self.input.read(&mut piece) {
                 Ok(0) => match self.declared {
-                    Some(declared) => return Err(Flaw::Short { declared, received: self.received }),
+                    Some(declared) => return Err(Flaw::Short { declared, received }),
                     None => break,
                 },
                 Ok(count) => {
-                    self.received += count as u64;
+                    self.received.fetch_add(count as u64, Ordering::Relaxed);
                     piece.truncate(count);
                     return Ok(Some(piece.into()));
                 }

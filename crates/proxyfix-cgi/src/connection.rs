@@ -407,6 +407,12 @@ where
                     state.body.ahead.push_back(data);
                 }
                 Event::End => state.body.came_whole = true,
+                // HAProxy says this of every request when it reloads, though its client waits for the answer,
+                // and passes that on: it may still come.
+                Event::Abort if state.body.came_whole || state.body.end.is_some() => {
+                    state.body.aborted_at.get_or_insert_with(Instant::now);
+                    continue;
+                }
                 Event::Abort => return Err(Lost::Aborted),
                 Event::Reply(records) | Event::LastReply(records) => {
                     state.replies.extend_from_slice(&records);
@@ -424,6 +430,12 @@ where
                 state.body.end = Some(Err(Some(Flaw::TimedOut)));
                 shared.wakers.wake_body();
                 self.report(&Lost::TimedOut(RECORD));
+            }
+        }
+        if let Some(at) = state.body.aborted_at {
+            let end = at + self.gateway.limits.shutdown_time;
+            if poll_deadline(self.timer.as_mut(), end, cx).is_ready() {
+                return Err(Lost::Aborted);
             }
         }
         if !state.replies.is_empty() {
@@ -583,45 +595,34 @@ where
         poll_deadline(self.timer.as_mut(), end, cx).map(|()| Err(Lost::TimedOut(WRITE)))
     }
 
-    /// Ends the connection so that the web server still reads what was written: what it goes on to send
-    /// is skipped for a while, because to close before it is read would reset the connection.
+    /// Ends the connection so that the web server still reads what was written: to close before it has said
+    /// everything would reset the connection, and many a web server says everything before it reads.
     async fn linger(self) {
-        let (time, most) = (self.gateway.limits.shutdown_time, self.gateway.limits.unread);
+        let time = self.gateway.limits.shutdown_time;
         let shared = self.shared;
-        let shutdown = poll_fn(|cx| Pin::new(&mut shared.lock().io).poll_shutdown(cx));
-        let skip = async {
-            shutdown.await?;
-            let mut skipped = 0;
-            loop {
-                let read = poll_fn(|cx| {
-                    let mut state = shared.lock();
+        let ended = timeout(time, async {
+            poll_fn(|cx| Pin::new(&mut shared.lock().io).poll_shutdown(cx)).await?;
+            poll_fn(|cx| {
+                let mut state = shared.lock();
+                while !state.closed {
                     state.octets.clear();
                     ready!(state.poll_read(cx))?;
-                    Poll::Ready(Ok::<_, Lost>((state.closed, state.octets.len())))
-                });
-                let (closed, length) = read.await?;
-                skipped += length as u64;
-                if closed {
-                    return Ok(());
                 }
-                if skipped > most {
-                    return Err(Lost::Unread);
-                }
-            }
-        };
-        match timeout(time, skip).await {
-            Ok(Err(Lost::Unread)) | Err(_) => report(Report::Drain, &"a body was not read to its end"),
-            Ok(_) => {}
+                Poll::Ready(Ok::<_, Lost>(()))
+            })
+            .await
+        });
+        if ended.await.is_err() {
+            report(Report::Drain, &"a body that nobody read did not end in time");
         }
     }
 
     fn report(&self, lost: &Lost) {
         match lost {
-            Lost::Gone | Lost::Aborted | Lost::Refused | Lost::TooLarge | Lost::Failed => {}
+            Lost::Gone | Lost::Aborted | Lost::Unread | Lost::Refused | Lost::TooLarge | Lost::Failed => {}
             Lost::Io(error) => tracing::trace!(%error, "a connection was lost"),
             Lost::Malformed(flaw) => report(self.shared.lock().protocol.malformed(), flaw),
             Lost::TimedOut(what) => report(Report::Timeout, what),
-            Lost::Unread => report(Report::Drain, &"a body was not read, and is too long to be skipped"),
         }
     }
 }
@@ -722,6 +723,8 @@ struct Incoming {
     ahead_octets: usize,
     /// Whether the end was read.
     came_whole: bool,
+    /// When the web server gave the request up, where all of it had come.
+    aborted_at: Option<Instant>,
     declared: Option<u64>,
     received: u64,
     limit: u64,

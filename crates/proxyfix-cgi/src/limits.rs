@@ -17,8 +17,8 @@ use crate::Error;
 /// | [`record_time`](Self::record_time): silence while the body is waited for | 60 s | the body ends with an error |
 /// | [`idle_time`](Self::idle_time): a kept connection without a request | 60 s | the connection is closed |
 /// | [`write_time`](Self::write_time): silence while the server does not take the answer | 300 s | the connection is closed |
-/// | [`unread`](Self::unread): octets of a body that nobody read, to be skipped before the next request | 1 GiB | the connection is closed |
-/// | [`shutdown_time`](Self::shutdown_time): from the signal to stop until requests in flight are cut off | 5 s | the connection is closed |
+/// | [`unread`](Self::unread): octets of a body that nobody read, to be skipped before the next request | 1 GiB | the connection is closed, once the web server has said everything or `shutdown_time` is over |
+/// | [`shutdown_time`](Self::shutdown_time): from the signal to stop, or from the web server's giving up a whole request (`FCGI_ABORT_REQUEST`), until requests in flight are cut off | 5 s | the handler is dropped |
 ///
 /// Nothing is switched off by zero: a limit of nothing is an error where the gateway starts.
 ///

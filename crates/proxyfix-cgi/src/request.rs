@@ -139,7 +139,7 @@ impl Gateway {
             b"CONTENT_TYPE" | b"CONTENT_LENGTH" | b"CONNECTION" | b"KEEP_ALIVE" | b"TE"
             | b"TRANSFER_ENCODING" | b"UPGRADE" | b"TRAILER" | b"PROXY_CONNECTION" | b"EXPECT" => false,
             b"PROXY" | b"PROXY_AUTHORIZATION" => {
-                report(Report::Dropped, &"a header that no request has: Proxy or Proxy-Authorization");
+                report(Report::Dropped, &"HTTP_PROXY or HTTP_PROXY_AUTHORIZATION, which become no header");
                 false
             }
             b"AUTHORIZATION" => once(&mut said.authorization, value)?,
@@ -151,19 +151,14 @@ impl Gateway {
                 again
             }
             name => {
-                if let Some(name) = header_name(name) {
-                    headers.try_append(name, header_value(variables, value)?).map_err(|_| {
-                        Refusal::new(
-                            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                            "there are too many headers",
-                        )
-                    })?
-                } else {
-                    let name = &name[..name.len().min(64)];
-                    let name = name.escape_ascii();
-                    report(Report::Dropped, &format_args!("a header of no name: HTTP_{name}"));
-                    false
-                }
+                let Some(header) = header_name(name) else {
+                    let name = name[..name.len().min(64)].escape_ascii();
+                    report(Report::Dropped, &format_args!("a variable that names no header: HTTP_{name}"));
+                    return Ok(());
+                };
+                headers.try_append(header, header_value(variables, value)?).map_err(|_| {
+                    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers")
+                })?
             }
         };
         if again && self.duplicates == DuplicateHeaders::Reject {
@@ -403,18 +398,20 @@ fn as_sent<'a>(
 /// The mount that `SCRIPT_NAME` says.
 fn mount_of(said: &Said<'_>, requested: Option<&Requested<'_>>, path: &Path<'_>) -> Mount {
     let mount = match said.script_name {
-        None | Some([] | b"*") => return Mount::root(),
+        None | Some([] | b"*") => Ok(Mount::root()),
         Some(name @ [b'/', ..]) => Mount::from_script_name(name),
         Some(name) => Mount::from_script_name(&[b"/", name].concat()),
     };
     let mount = mount.unwrap_or_default();
-    let (Some(requested), Path::Raw(path) | Path::Decoded(Cow::Borrowed(path))) = (requested, path) else {
-        return mount;
+    let Some(requested) = requested else { return mount };
+    // Only what script name and path do not spell by themselves has to be remembered.
+    let path = match path {
+        Path::Raw(path) => path,
+        Path::Decoded(path) => &path[..],
     };
-    // Only what the script name does not spell by itself has to be remembered.
-    match requested.path.strip_suffix(*path) {
-        Some(name) if name == mount.script_name().as_bytes() => mount,
-        _ if requested.path == mount.script_name().as_bytes() => mount,
+    let below = if requested.path == mount.script_name().as_bytes() { b"" } else { path };
+    match requested.path.strip_suffix(below) {
+        Some(name) if name == mount.script_name().as_bytes() && !below.contains(&b'%') => mount,
         _ => mount.with_request_path(&Cow::from(percent_encode(requested.path, ESCAPED))),
     }
 }
@@ -583,6 +580,10 @@ fn normal(path: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     /// Variables, one `NAME=value` a word; `%20` in a value stays as it is.
@@ -855,6 +856,7 @@ mod tests {
             ("PATH_INFO=/app/foo REQUEST_URI=/app/foo", ("", false, "/app/foo")),
             ("SCRIPT_NAME= PATH_INFO=/ REQUEST_URI=/", ("", false, "/")),
             ("REQUEST_URI=/a%2Fb?", ("", false, "/a%2Fb?")),
+            ("REQUEST_URI=http://evil.example?q", ("", false, "/?q")),
             // Without REQUEST_URI.
             (
                 "SCRIPT_NAME=/app PATH_INFO=/a%2F?\u{e9}[] QUERY_STRING=a=%2F",
@@ -943,6 +945,7 @@ mod tests {
         assert_split(&root, "REQUEST_URI=/../a//b%2Fc%20d SCRIPT_NAME=/b", ("", false, "/a/b/c%20d"));
         assert_split(&root, "REQUEST_URI=/a%2Fb SCRIPT_NAME=/b", ("", false, "/a%2Fb"));
         assert_split(&root, "", ("", false, "/"));
+        assert_split(&root, "REQUEST_URI=http://evil.example", ("", false, "/"));
     }
 
     #[test]
@@ -957,6 +960,20 @@ mod tests {
             let mount = parts.extensions.get::<Mount>().unwrap();
             let (_, path) = mount.split_at(parts.uri.path(), &Prefix::root()).unwrap();
             assert_eq!(path, expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_fix_that_splits_below_the_script_name_finds_the_root_in_any_spelling() {
+        for words in [
+            "PATH_INFO=/app/a REQUEST_URI=/%61pp/a",
+            "SCRIPT_NAME= PATH_INFO=/app/a REQUEST_URI=/app/a",
+            "SCRIPT_NAME=/ PATH_INFO=/app/a REQUEST_URI=//%61pp/a",
+        ] {
+            let parts = request(&Gateway::new(), words);
+            let mount = parts.extensions.get::<Mount>().unwrap();
+            let (_, path) = mount.split_at(parts.uri.path(), &"/app".parse().unwrap()).unwrap();
+            assert_eq!(path, "/a", "{words}");
         }
     }
 
@@ -981,5 +998,61 @@ mod tests {
         assert_eq!(place(parts.headers["x"].as_bytes()), place(variables.get("HTTP_X").unwrap()));
         let target = parts.uri.path_and_query().unwrap().as_str();
         assert_eq!(place(target.as_bytes()), place(variables.get("REQUEST_URI").unwrap()) + 4);
+    }
+
+    /// Octets of which paths are made, good and bad.
+    fn path() -> impl Strategy<Value = Vec<u8>> {
+        let piece = select(vec![
+            &b"/"[..],
+            b"//",
+            b"%2F",
+            b"%2f",
+            b"%25",
+            b"%",
+            b".",
+            b"..",
+            b"a",
+            b"b",
+            b"\xff",
+            b"\n",
+            b"?",
+            b"#",
+            b"*",
+        ]);
+        vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// What is routed means what the web server said, in whatever spelling; nothing panics.
+        #[test]
+        fn a_path_means_what_the_web_server_said(name in path(), info in path(), uri in path(), query in path()) {
+            let pairs = [
+                ("REQUEST_METHOD", &b"GET"[..]),
+                ("SCRIPT_NAME", &name),
+                ("PATH_INFO", &info),
+                ("REQUEST_URI", &uri),
+                ("QUERY_STRING", &query),
+            ];
+            let variables: MetaVariables = pairs.into_iter().collect();
+            for mount in ["", "/a", "/a/b"] {
+                if let Ok(parts) = Gateway::new().mount(mount.parse().unwrap()).request(variables.clone()) {
+                    let path: Vec<u8> = percent_decode(parts.uri.path().as_bytes()).collect();
+                    prop_assert!(path.starts_with(b"/"));
+                    prop_assert_eq!(normal(path.clone()), path, "a declared mount cleans the path");
+                }
+            }
+            let Ok(parts) = Gateway::new().request(variables) else { return Ok(()) };
+            let path = parts.uri.path();
+            prop_assert!(path.starts_with('/') && parts.uri.to_string().bytes().all(|it| it.is_ascii_graphic()));
+            if info.starts_with(b"/") {
+                let decoded: Vec<u8> = percent_decode(path.as_bytes()).collect();
+                let slash_left_alone = path.replace("%2F", "%252F").replace("%2f", "%252f");
+                let left_alone: Vec<u8> = percent_decode(slash_left_alone.as_bytes()).collect();
+                prop_assert!(decoded == info || left_alone == info, "{path}");
+            }
+            let mount = parts.extensions.get::<Mount>().unwrap();
+            let (again, split) = mount.split_at(path, &Prefix::root()).unwrap();
+            prop_assert_eq!(again.split_at(&split, &Prefix::root()), Some((again, split)), "twice is once");
+        }
     }
 }

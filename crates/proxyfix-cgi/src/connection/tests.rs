@@ -430,23 +430,44 @@ fn waiting() -> (Router, mpsc::UnboundedReceiver<&'static str>) {
     (app().route("/wait", post(wait)), receiver)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn t171_an_abort_drops_the_handler_and_is_answered_once() {
-    let (app, mut told) = waiting();
-    let mut server = Server::start(app, Limits::default());
-    server.send(&[head(1, KEEP, "POST", "/wait", ""), record(ABORT, 9, b"")].concat()).await;
-    assert_eq!(told.recv().await, Some("called"));
-    server.send(&[record(STDIN, 1, b""), record(ABORT, 1, b"")].concat()).await;
-    assert_eq!(told.recv().await, Some("dropped"));
-    assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
-    server.send(&simple(2, KEEP, "/")).await;
-    assert!(server.answer(2).await.complete);
+    // A request that is not whole cannot be answered. One that is may be, for a while: HAProxy aborts all
+    // requests when it reloads, and passes their answers on.
+    for (rest, time) in [(&b""[..], 0), (&record(STDIN, 1, b""), 5)] {
+        let (app, mut told) = waiting();
+        let mut server = Server::start(app, Limits::default());
+        server.send(&[head(1, KEEP, "POST", "/wait", ""), record(ABORT, 9, b"")].concat()).await;
+        assert_eq!(told.recv().await, Some("called"));
+        let began = Instant::now();
+        server.send(&[rest, &record(ABORT, 1, b"")].concat()).await;
+        assert_eq!(told.recv().await, Some("dropped"));
+        assert_eq!(began.elapsed().as_secs(), time);
+        assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
+        server.send(&simple(2, KEEP, "/")).await;
+        assert!(server.answer(2).await.complete);
 
-    // Straight after the beginning, as HAProxy does it.
-    server.send(&[begin(1, KEEP), record(ABORT, 1, b"")].concat()).await;
-    assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
-    server.send(&simple(1, 0, "/")).await;
-    assert!(server.answer(1).await.complete);
+        // Straight after the beginning, as HAProxy does it.
+        server.send(&[begin(1, KEEP), record(ABORT, 1, b"")].concat()).await;
+        assert_eq!(server.record().await, Some(Record { kind: END, id: 1, content: vec![0; 8] }));
+        server.send(&simple(1, 0, "/")).await;
+        assert!(server.answer(1).await.complete);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t171_an_answer_in_time_is_whole_though_the_request_was_given_up() {
+    let app = Router::new().route(
+        "/",
+        get(async || {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            "x".repeat(300_000)
+        }),
+    );
+    let mut server = Server::start(app, Limits::default());
+    server.send(&[simple(1, KEEP, "/"), record(ABORT, 1, b"")].concat()).await;
+    let answer = server.answer(1).await;
+    assert!(answer.complete && answer.stdout.ends_with(&"x".repeat(300_000)), "{}", answer.stdout.len());
 }
 
 #[tokio::test]
@@ -482,6 +503,25 @@ async fn t172_what_nobody_read_does_not_become_the_next_request() {
         } else {
             assert!(server.is_closed().await, "{length}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t172_a_web_server_may_say_everything_before_it_reads_the_answer() {
+    for flags in [0, KEEP] {
+        let mut server = Server::start(app(), Limits::default());
+        let mut sent = head(1, flags, "POST", "/", "");
+        for _ in 0..100 {
+            sent.extend(record(STDIN, 1, &b"x".repeat(60_000)));
+        }
+        server.send(&sent).await;
+        assert!(server.answer(1).await.complete && server.is_closed().await);
+        // It does not take for ever.
+        let began = Instant::now();
+        while server.io.write_all(b"more").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(began.elapsed() <= Duration::from_secs(6), "{:?}", began.elapsed());
     }
 }
 
