@@ -155,12 +155,14 @@ async fn a_body_beyond_the_limit_of_the_gateway_is_refused_in_its_words() {
     }
 }
 
+/// mod_fcgid tells its processes to stop meanwhile, and starts others.
 #[tokio::test]
-async fn a_graceful_restart_loses_nothing_that_was_begun() {
-    for (name, serve) in SITES {
+async fn a_graceful_restart_loses_nothing() {
+    for (name, serve) in [SITES[0], SITES[2], SITES[4]] {
         let Some(apache) = installed(name) else { continue };
         let (_application, mut apache) = start(&apache.site(name), serve, |_| {}).await;
-        let load = Load::on(apache.address(), "");
+        // mod_fcgid is not fair where there are more of them than processes.
+        let load = Load::of(4, apache.address(), "");
         for restarts in 2..4 {
             load.goes_on().await;
             apache.process.signal(Signal::SIGUSR1);
@@ -168,7 +170,11 @@ async fn a_graceful_restart_loses_nothing_that_was_begun() {
             apache.process.until("a restart", restarted).await;
         }
         load.goes_on().await;
-        let failed = load.ends(apache.place()).await;
-        eprintln!("{name}: {failed:?}");
+        let mut failed = load.ends(apache.place()).await;
+        if name == "cgid-root.conf" {
+            // While the daemon that starts processes is replaced, mod_cgid answers by itself.
+            failed.retain(|it| !it.contains(" 503 whole"));
+        }
+        assert_eq!(failed, [""; 0], "{name}");
     }
 }
