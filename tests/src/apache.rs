@@ -97,7 +97,9 @@ impl Site<'_> {
         let texts = [Some(&mut self.text), self.htaccess.as_mut().map(|(_, text)| text)];
         let texts: Vec<_> = texts.into_iter().flatten().filter(|it| it.contains(text)).collect();
         assert!(!texts.is_empty(), "{text:?} is not there");
-        texts.into_iter().for_each(|it| *it = it.replace(text, other));
+        for it in texts {
+            *it = it.replace(text, other);
+        }
         self
     }
 
