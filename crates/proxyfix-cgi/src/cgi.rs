@@ -269,8 +269,8 @@ struct Reader<R> {
     input: R,
     declared: Option<u64>,
     received: Arc<AtomicU64>,
-    /// Octets of a body that somebody reads, and that are skipped.
-    limits: (u64, u64),
+    /// Octets that a body has, and that are skipped of one whose length nobody knows.
+    limit: u64,
     /// Dropped at the end.
     _end: oneshot::Sender<()>,
 }
@@ -292,9 +292,9 @@ impl<R: Read + Send + 'static> Standard<R> {
             (State::Over, None)
         } else {
             let (sender, end) = oneshot::channel();
-            let limits = (limits.body, limits.unread);
+            let limit = limits.body;
             (
-                State::Unread(Reader { input, declared, received: received.clone(), limits, _end: sender }),
+                State::Unread(Reader { input, declared, received: received.clone(), limit, _end: sender }),
                 Some(end),
             )
         };
@@ -365,7 +365,7 @@ impl<R: Read> Reader<R> {
         let mut skipped = 0;
         while let Ok(Some(piece)) = self.piece() {
             skipped += piece.len() as u64;
-            if skipped > self.limits.1 {
+            if self.declared.is_none() && skipped > self.limit {
                 break;
             }
         }
@@ -374,8 +374,8 @@ impl<R: Read> Reader<R> {
     /// Reads the body while somebody wants it.
     fn read(&mut self, to: &mpsc::Sender<Result<Bytes, BodyError>>) -> Result<(), Flaw> {
         while let Some(piece) = self.piece()? {
-            if self.received.load(Ordering::Relaxed) > self.limits.0 {
-                return Err(Flaw::TooLarge { limit: self.limits.0 });
+            if self.received.load(Ordering::Relaxed) > self.limit {
+                return Err(Flaw::TooLarge { limit: self.limit });
             }
             if to.blocking_send(Ok(piece)).is_err() {
                 break;
