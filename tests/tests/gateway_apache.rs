@@ -42,9 +42,12 @@ const APACHE: &[Difference] = &[
     differs("HEAD 204", "header content-type", TYPELESS),
     differs("HEAD 304", "header content-type", TYPELESS),
     differs("expect 100-continue", "seen header expect", "Apache has answered it"),
+    may_differ("answer cut", "*", FAILED),
+    may_differ("answer of unknown length cut", "*", FAILED),
 ];
 
 const ROUTED: &str = "Apache normalizes the path and routes by that, so does the gateway";
+const FAILED: &str = "a failure before anything was passed on is a 500 or 503";
 const ESCAPED: &str = "octets that no URL may hold are escaped";
 const TYPELESS: &str = "Apache says no type of nothing where the answer is like that of a CGI program";
 
