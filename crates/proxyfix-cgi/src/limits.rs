@@ -17,7 +17,7 @@ use crate::Error;
 /// | [`record_time`](Self::record_time): silence while the body is waited for | 60 s | the body ends with an error |
 /// | [`idle_time`](Self::idle_time): a kept connection without a request | 60 s | the connection is closed |
 /// | [`write_time`](Self::write_time): silence while the server does not take the answer | 300 s | the connection is closed |
-/// | [`unread`](Self::unread): octets of a body that nobody read, to be skipped before the next request | 64 KiB | the connection is closed, once the web server has said everything or `shutdown_time` is over |
+/// | [`unread`](Self::unread): octets of a body that nobody read, to be skipped before the next request | 1 GiB | the connection is closed, once the web server has said everything or `shutdown_time` is over |
 /// | [`shutdown_time`](Self::shutdown_time): from the signal to stop, or from the web server's giving up a whole request (`FCGI_ABORT_REQUEST`), until requests in flight are cut off | 5 s | the handler is dropped |
 ///
 /// Nothing is switched off by zero: a limit of nothing is an error where the gateway starts.
@@ -55,7 +55,7 @@ impl Default for Limits {
             record_time: Duration::from_secs(60),
             idle_time: Duration::from_secs(60),
             write_time: Duration::from_secs(300),
-            unread: 64 << 10,
+            unread: 1 << 30,
             shutdown_time: Duration::from_secs(5),
         }
     }
@@ -104,7 +104,8 @@ setters! {
     write_time: Duration,
     /// Octets of a body that the service did not read, which are skipped to keep the connection. Where there
     /// are more, the connection ends after the answer, once the web server has said everything: Apache, for
-    /// one, writes all of a body before it reads. They are kept nowhere.
+    /// one, writes all of a body before it reads. They are kept nowhere, and many are better than few: Apache
+    /// may send the next request of somebody else while the connection ends, and answer it with 503.
     unread: u64,
     /// How long requests may take to finish once the process was told to stop.
     shutdown_time: Duration,
