@@ -23,7 +23,7 @@ use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use proxyfix::{Fix, LighttpdCgiRootFix, Mount, ScriptNameStripper};
 use proxyfix_axum::wrap;
-use proxyfix_cgi::{Gateway, Limits, Listener};
+use proxyfix_cgi::{Gateway, Limits, Listener, RemoteUser};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -41,6 +41,9 @@ pub struct Settings {
     pub serve: Serve,
     /// What mends script name and path.
     pub repair: Repair,
+    /// Whether it believes the web server who the user is.
+    #[serde(default)]
+    trust_remote_user: bool,
     http: SocketAddr,
     gateway: SocketAddr,
     run: PathBuf,
@@ -89,9 +92,20 @@ impl Place {
             }
         }
         let Self { http, gateway, .. } = *self;
-        let settings = Settings { serve, repair, http, gateway, run: self.run() };
+        let trust_remote_user = false;
+        self.tell(&Settings { serve, repair, trust_remote_user, http, gateway, run: self.run() });
+    }
+
+    fn tell(&self, settings: &Settings) {
         let settings = serde_json::to_vec(&settings).expect("settings that can be written");
         fs::write(self.srv().join(SETTINGS), settings).expect("a folder to write to");
+    }
+
+    /// Tells the application that was installed to believe the web server who the user is.
+    pub fn trust_remote_user(&self) {
+        let mut settings = Settings::read(&self.srv().join(SETTINGS));
+        settings.trust_remote_user = true;
+        self.tell(&settings);
     }
 
     /// Installs `program`, starts it, and waits until it listens.
@@ -158,8 +172,7 @@ impl Place {
 /// Does what the settings beside the program say.
 pub async fn main() {
     let program = std::env::current_exe().expect("a program that has a file");
-    let settings = fs::read(program.with_file_name(SETTINGS)).expect("settings beside the program");
-    let settings: Settings = serde_json::from_slice(&settings).expect("settings that can be read");
+    let settings = Settings::read(&program.with_file_name(SETTINGS));
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     if let Err(error) = settings.serve().await {
         panic!("{error}");
@@ -167,6 +180,11 @@ pub async fn main() {
 }
 
 impl Settings {
+    fn read(file: &Path) -> Self {
+        let settings = fs::read(file).expect("settings beside the program");
+        serde_json::from_slice(&settings).expect("settings that can be read")
+    }
+
     async fn serve(self) -> Result<(), Box<dyn Error>> {
         let app = wrap(router(self.run.clone()), repair(&self.repair));
         let http = self.http.to_string();
@@ -174,6 +192,9 @@ impl Settings {
         // The web server may be another user.
         let unix = |name| Listener::unix(self.run.join(name)).mode(0o666);
         let mut gateway = Gateway::new().limits(Limits::default().body(100 << 20));
+        if self.trust_remote_user {
+            gateway = gateway.trust_remote_user();
+        }
         if let Repair::Declared(prefix) = &self.repair {
             gateway = gateway.mount(prefix.parse()?);
         }
@@ -218,6 +239,8 @@ impl Fix for AsSent {
 /// | path | answer |
 /// | --- | --- |
 /// | `/status/{code}` | this status, with what belongs to it |
+/// | `/located` | 200, with a `Location`, which means nothing there |
+/// | `/process` | the id of the process |
 /// | `/repeated` | several lines of one header, and of `Set-Cookie` |
 /// | `/early` | 403, and the body is not read |
 /// | `/download/{octets}`, `/sized/{octets}` | so many octets, in pieces; their length not stated, stated |
@@ -230,6 +253,8 @@ impl Fix for AsSent {
 pub fn router(marks: PathBuf) -> Router {
     Router::new()
         .route("/status/{code}", any(status))
+        .route("/located", any(([(LOCATION, "/elsewhere")], "located\n")))
+        .route("/process", any(std::process::id().to_string()))
         .route("/repeated", any(repeated))
         .route("/early", any((StatusCode::FORBIDDEN, "not for you\n")))
         .route("/download/{octets}", get(download))
@@ -276,6 +301,7 @@ async fn seen(request: Request) -> Response<Body> {
         "method": parts.method.as_str(),
         "uri": parts.uri.to_string(),
         "mount": mount.map(|it| it.prefix().as_str()),
+        "user": parts.extensions.get::<RemoteUser>().map(|it| &it.0),
         "headers": headers,
         "body": { "length": digest.length, "digest": digest.text(), "broken": broken },
     }));

@@ -32,9 +32,14 @@ const CLIENTS: usize = 32;
 impl Load {
     /// Begins to ask.
     pub fn on(server: SocketAddr, mount: &str) -> Self {
+        Self::of(CLIENTS, server, mount)
+    }
+
+    /// Begins to ask with so many clients.
+    pub fn of(count: usize, server: SocketAddr, mount: &str) -> Self {
         let (answered, over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let mut clients = JoinSet::new();
-        for client in 0..CLIENTS {
+        for client in 0..count {
             let (answered, over, mount) = (answered.clone(), over.clone(), mount.to_owned());
             clients.spawn(async move {
                 let mut outcomes = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
@@ -16,7 +16,8 @@ use crate::within;
 #[derive(Debug)]
 pub struct Supervisor {
     process: Process,
-    control: tokio::process::Command,
+    control: PathBuf,
+    config: PathBuf,
 }
 
 impl Supervisor {
@@ -43,15 +44,15 @@ impl Supervisor {
         let mut process = Process::start("supervisord", command, &place.path().join("supervisord.log"));
         let running = |it: &Process| it.log().matches("entered RUNNING state").count() == 2;
         process.until("two running processes", running).await;
-        let mut command = tokio::process::Command::new(control.path());
-        command.arg("-c").arg(config);
-        Self { process, control: command }
+        Self { process, control: control.path().to_owned(), config }
     }
 
     /// Has it end one of the two processes and start it again.
-    pub async fn restart(&mut self, number: usize) {
-        self.control.args(["restart", &format!("yourapplication:yourapplication_{number}")]);
-        let output = within("a restart by supervisor", self.control.output()).await.expect("supervisorctl");
+    pub async fn restart(&self, number: usize) {
+        let mut control = tokio::process::Command::new(&self.control);
+        let process = format!("yourapplication:yourapplication_{number}");
+        control.arg("-c").arg(&self.config).args(["restart", &process]);
+        let output = within("a restart by supervisor", control.output()).await.expect("supervisorctl");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains(": started"), "{said}{}", self.process.log());
     }
@@ -108,7 +109,7 @@ pub fn kept(place: &Place) -> Process {
     Process::start("run.sh", command, &place.path().join("run.log"))
 }
 
-fn script(place: &Place, name: &str) -> std::path::PathBuf {
+fn script(place: &Place, name: &str) -> PathBuf {
     let mut text = deployment("spawn-fcgi", name);
     if let Some(apache) = apache::user() {
         text = text.replace("-M 0660", &format!("-M 0660 -U {}", apache.name));

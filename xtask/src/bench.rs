@@ -1,8 +1,9 @@
 //! Installs what the benchmarks need, and runs them.
 
+use std::fs;
 use std::path::Path;
 
-use super::{Result, Server, metadata, run, set_up};
+use super::{Result, Server, fuzz, metadata, run, set_up};
 
 /// What is measured beside the gateways, and what measures.
 const SERVERS: &[Server] = &[
@@ -35,6 +36,13 @@ pub(super) fn gateway(options: &[&str]) -> Result {
     let mut build = vec!["cargo", "build", "--release", "--locked"];
     build.extend(["--manifest-path", "benches/gateway/Cargo.toml", "--target-dir", &dir_text]);
     run("programs", &build, "mend what the compiler names above")?;
+    // A CGI program starts for each request: without libraries to load it does so in half the time.
+    let host = fuzz::host()?;
+    let flags = "RUSTFLAGS=-Ctarget-feature=+crt-static";
+    let linked = [&[flags], &build[..], &["--bin", "cgi", "--target", &host]].concat();
+    run("a CGI program, linked statically", &linked, "install the C library for static linking")?;
+    let [from, to] = [dir.join(&host).join("release/cgi"), dir.join("release/cgi-static")];
+    fs::copy(&from, &to).map_err(|error| format!("{} cannot be copied: {error}", from.display()))?;
     let program = dir.join("release/gateway");
     let program = program.to_string_lossy();
     run("gateways", &[&[&*program], options].concat(), "see what it says above")

@@ -98,7 +98,7 @@ fn targets() -> Result<Vec<String>> {
 }
 
 /// The platform that the compiler runs on.
-fn host() -> Result<String> {
+pub(super) fn host() -> Result<String> {
     let output = command("cargo").arg("-vV").output().map_err(|error| error.to_string());
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let host =

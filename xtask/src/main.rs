@@ -252,6 +252,19 @@ fn checks(metadata: &Value) -> Vec<Check> {
              --manifest-path fuzz/Cargo.toml`",
         ),
         (
+            "benchmark format",
+            "cargo fmt --manifest-path benches/gateway/Cargo.toml --check".to_owned(),
+            "run `cargo fmt --manifest-path benches/gateway/Cargo.toml`",
+        ),
+        (
+            "benchmark lints",
+            "cargo clippy --manifest-path benches/gateway/Cargo.toml --target-dir target/benches \
+             --all-targets --locked -- -D warnings"
+                .to_owned(),
+            "mend what clippy names above; if it is the lock file, run `cargo update --workspace \
+             --manifest-path benches/gateway/Cargo.toml`",
+        ),
+        (
             "tests",
             // A test that needs a server then fails without it, not skips.
             format!("PROXYFIX_REQUIRE_SERVERS=1 cargo test {all}"),

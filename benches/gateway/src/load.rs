@@ -1,19 +1,24 @@
 //! Many small requests: through wrk, or straight to a FastCGI socket.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use proxyfix_bench_gateway::HELLO;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Result;
 use crate::peer::command;
 
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a load measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
+    pub(crate) requests: f64,
     /// Requests a second.
     pub(crate) rate: f64,
     /// Percentiles of the time that one took, in microseconds.
@@ -35,7 +40,7 @@ pub(crate) fn wrk(port: u16, path: &str, connections: usize, seconds: u64) -> Re
         figures.unwrap_or_default().split(' ').filter_map(|figure| figure.parse().ok()).collect();
     match figures[..] {
         [requests, micros, p50, p99, 0.0] if requests > 0.0 => {
-            Ok(Load { rate: requests * 1e6 / micros, p50, p99 })
+            Ok(Load { requests, rate: requests * 1e6 / micros, p50, p99 })
         }
         _ => Err(format!(
             "wrk met errors at port {port}{path}:\n{text}{}",
@@ -44,18 +49,24 @@ pub(crate) fn wrk(port: u16, path: &str, connections: usize, seconds: u64) -> Re
     }
 }
 
-/// A blocking thread for each of that many kept connections to a FastCGI socket.
-pub(crate) fn direct(socket: &Path, connections: usize, time: Duration) -> Result<Load> {
+/// Who keeps the connections to a FastCGI socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// One thread that polls all of them, as web servers do.
+    EventLoop,
+    /// A thread for each, which waits for its answer.
+    Threads,
+}
+
+/// That many kept connections to a FastCGI socket, each with one request at a time.
+pub(crate) fn direct(client: Client, socket: &Path, connections: usize, time: Duration) -> Result<Load> {
     let request = request();
     let start = Instant::now();
-    let threads = || {
-        thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..connections).map(|_| scope.spawn(|| ask(socket, &request, start + time))).collect();
-            threads.into_iter().map(|it| it.join().expect("a thread of the load does not panic")).collect()
-        })
+    let end = start + time;
+    let times = match client {
+        Client::EventLoop => event_loop(socket, connections, &request, end),
+        Client::Threads => threads(socket, connections, &request, end),
     };
-    let times: std::io::Result<Vec<Vec<u32>>> = threads();
     let took = start.elapsed();
     let mut times = times.map_err(|error| format!("{}: {error}", socket.display()))?.concat();
     if times.is_empty() {
@@ -64,36 +75,111 @@ pub(crate) fn direct(socket: &Path, connections: usize, time: Duration) -> Resul
     times.sort_unstable();
     let percentile = |percent: usize| f64::from(times[(times.len() - 1) * percent / 100]) / 1e3;
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-    let rate = times.len() as f64 / took.as_secs_f64();
-    Ok(Load { rate, p50: percentile(50), p99: percentile(99) })
+    let requests = times.len() as f64;
+    Ok(Load { requests, rate: requests / took.as_secs_f64(), p50: percentile(50), p99: percentile(99) })
 }
 
-/// Asks again and again on one connection; answers the nanoseconds that each answer took.
-fn ask(socket: &Path, request: &[u8], until: Instant) -> std::io::Result<Vec<u32>> {
+/// The nanoseconds that the answers took, for each connection.
+type Times = io::Result<Vec<Vec<u32>>>;
+
+fn threads(socket: &Path, connections: usize, request: &[u8], end: Instant) -> Times {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(|| ask(socket, request, end))).collect();
+        threads.into_iter().map(|it| it.join().expect("a thread of the load does not panic")).collect()
+    })
+}
+
+fn ask(socket: &Path, request: &[u8], end: Instant) -> io::Result<Vec<u32>> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = Answer::default();
     let mut times = Vec::new();
-    let mut buffer = vec![0; 8192];
-    loop {
-        let start = Instant::now();
-        if start >= until {
-            return Ok(times);
-        }
+    while let Some(start) = now_before(end) {
         stream.write_all(request)?;
-        let mut filled = 0;
-        while !is_whole(&buffer[..filled])? {
-            let read = stream.read(&mut buffer[filled..])?;
-            if read == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-            filled += read;
+        while !answer.is_whole()? {
+            let read = stream.read(answer.room())?;
+            answer.add(read)?;
         }
-        times.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
+        times.push(nanoseconds(start));
+    }
+    Ok(times)
+}
+
+fn event_loop(socket: &Path, connections: usize, request: &[u8], end: Instant) -> Times {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let late = end.saturating_duration_since(Instant::now()) + PATIENCE;
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..connections)
+            .map(|_| tokio::spawn(poll(socket.to_owned(), request.to_owned(), end)))
+            .collect();
+        let all = async {
+            let mut times = Vec::new();
+            for task in tasks {
+                times.push(task.await.expect("a task of the load does not panic")?);
+            }
+            Ok(times)
+        };
+        tokio::time::timeout(late, all).await?
+    })
+}
+
+async fn poll(socket: PathBuf, request: Vec<u8>, end: Instant) -> io::Result<Vec<u32>> {
+    let mut stream = tokio::net::UnixStream::connect(socket).await?;
+    let mut answer = Answer::default();
+    let mut times = Vec::new();
+    while let Some(start) = now_before(end) {
+        stream.write_all(&request).await?;
+        while !answer.is_whole()? {
+            let read = stream.read(answer.room()).await?;
+            answer.add(read)?;
+        }
+        times.push(nanoseconds(start));
+    }
+    Ok(times)
+}
+
+fn now_before(end: Instant) -> Option<Instant> {
+    Some(Instant::now()).filter(|now| *now < end)
+}
+
+fn nanoseconds(start: Instant) -> u32 {
+    u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX)
+}
+
+/// What came of an answer.
+struct Answer {
+    octets: Box<[u8]>,
+    filled: usize,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { octets: vec![0; 8192].into(), filled: 0 }
+    }
+}
+
+impl Answer {
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.octets[self.filled..]
+    }
+
+    fn add(&mut self, read: usize) -> io::Result<()> {
+        self.filled += read;
+        if read == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Whether all of it is there; then the next one is awaited.
+    fn is_whole(&mut self) -> io::Result<bool> {
+        let whole = is_whole(&self.octets[..self.filled])?;
+        if whole {
+            self.filled = 0;
+        }
+        Ok(whole)
     }
 }
 
 /// Whether `octets` are a whole answer, up to the record that ends the request.
-fn is_whole(mut octets: &[u8]) -> std::io::Result<bool> {
+fn is_whole(mut octets: &[u8]) -> io::Result<bool> {
     const END_REQUEST: u8 = 3;
     const STDOUT: u8 = 6;
     let mut greeted = false;

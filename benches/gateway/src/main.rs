@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proxyfix_bench_gateway::HELLO;
 
-use crate::load::Load;
-use crate::peer::{Lighttpd, Nginx, Peer, Place};
+use crate::load::{Client, Load};
+use crate::peer::{Lighttpd, Nginx, Peer, Place, Running};
 use crate::results::{Bar, Results, median};
 
 mod load;
@@ -40,8 +40,17 @@ loopback and unix sockets, and load, web server and application share the cores 
 
 ";
 
+/// What is measured, part by part.
+const PARTS: [(&str, Part); 4] =
+    [("requests", requests), ("transfer", transfers), ("direct", direct), ("cgi", cgi)];
+
+type Part = fn(&Options, &Place, &mut Results) -> Result;
+
 /// The connections of wrk to nginx and to lighttpd, and those to a FastCGI socket.
 const CONNECTIONS: [usize; 3] = [32, 8, 16];
+
+/// The CGI program that needs no library of the system.
+const STATIC: &str = "cgi-static";
 
 fn main() -> ExitCode {
     match run() {
@@ -66,9 +75,7 @@ fn run() -> Result<ExitCode> {
     };
     place.compile()?;
     let mut results = Results::default();
-    let parts: [(&str, fn(&Options, &Place, &mut Results) -> Result); 4] =
-        [("requests", requests), ("transfer", transfers), ("direct", direct), ("cgi", cgi)];
-    for (name, part) in parts {
+    for (name, part) in PARTS {
         if options.only.as_deref().is_none_or(|only| only == name) {
             part(&options, &place, &mut results)?;
         }
@@ -113,9 +120,7 @@ impl Options {
                 "--rounds" => options.rounds = usize::try_from(number(value()?)?).unwrap_or(usize::MAX),
                 "--seconds" => options.seconds = number(value()?)?,
                 "--only" => match value()? {
-                    part if ["requests", "transfer", "direct", "cgi"].contains(&part.as_str()) => {
-                        options.only = Some(part);
-                    }
+                    part if PARTS.iter().any(|(name, _)| *name == part) => options.only = Some(part),
                     part => return Err(format!("there is no part {part:?}\n{HELP}")),
                 },
                 "--help" | "-h" => return Ok(None),
@@ -165,16 +170,30 @@ fn of(series: &[Load], property: fn(&Load) -> f64) -> Vec<f64> {
     series.iter().map(property).collect()
 }
 
-fn note(results: &mut Results, what: &str, who: &'static str, loads: &[Load]) {
+/// A load, and the processor time that the process took for each request, in microseconds.
+type Cost = (Load, f64);
+
+fn with_cost(process: &Running, load: impl FnOnce() -> Result<Load>) -> Result<Cost> {
+    let before = process.busy()?;
+    let load = load()?;
+    Ok((load, (process.busy()? - before) / load.requests))
+}
+
+fn note(results: &mut Results, what: &str, who: &'static str, loads: &[Load], costs: &[f64]) {
     let [rate, p50, p99] =
         [|it: &Load| it.rate, |it: &Load| it.p50, |it: &Load| it.p99].map(|it| median(&of(loads, it)));
-    results.figure(what, who, format!("{rate:.0} requests/s, p50 {p50:.0} µs, p99 {p99:.0} µs"));
+    let cost = if costs.is_empty() {
+        String::new()
+    } else {
+        format!(", {:.1} µs of its processor time each", median(costs))
+    };
+    results.figure(what, who, format!("{rate:.0} requests/s, p50 {p50:.0} µs, p99 {p99:.0} µs{cost}"));
 }
 
 /// Hello world behind nginx with kept connections.
 fn requests(options: &Options, place: &Place, results: &mut Results) -> Result {
     let peers = Peer::BEHIND_NGINX;
-    let _running = peers.map(|peer| peer.start(place)).into_iter().collect::<Result<Vec<_>>>()?;
+    let running = peers.map(|peer| peer.start(place)).into_iter().collect::<Result<Vec<_>>>()?;
     let nginx = Nginx::start(place)?;
     for peer in peers {
         let answer = transfer::get(nginx.port(peer), "/")?;
@@ -183,8 +202,12 @@ fn requests(options: &Options, place: &Place, results: &mut Results) -> Result {
         }
         load::wrk(nginx.port(peer), "/", CONNECTIONS[0], 1)?;
     }
-    let measure = |peer| load::wrk(nginx.port(peer), "/", CONNECTIONS[0], options.seconds);
-    let series = in_turn("requests", options.rounds, &peers, measure)?;
+    let measure = |index: usize| {
+        with_cost(&running[index], || {
+            load::wrk(nginx.port(peers[index]), "/", CONNECTIONS[0], options.seconds)
+        })
+    };
+    let (series, costs) = split(in_turn("requests", options.rounds, &[0, 1, 2, 3], measure)?);
     let rates: Vec<_> = series.iter().map(|loads| of(loads, |it| it.rate)).collect();
     for (index, bar) in [(0, 1.0), (2, 1.6), (3, 2.5)] {
         let what = "requests/s behind nginx, kept connections";
@@ -192,8 +215,8 @@ fn requests(options: &Options, place: &Place, results: &mut Results) -> Result {
     }
     let late = [1, 0].map(|index| of(&series[index], |it| it.p99));
     results.compare("p99 latency of the same", Bar::AtMost(1.1), &late[0], peers[0].name(), &late[1]);
-    for (peer, loads) in peers.into_iter().zip(&series) {
-        note(results, "behind nginx", peer.name(), loads);
+    for (index, peer) in peers.into_iter().enumerate() {
+        note(results, "behind nginx", peer.name(), &series[index], &costs[index]);
     }
     Ok(())
 }
@@ -224,11 +247,11 @@ fn transfers(options: &Options, place: &Place, results: &mut Results) -> Result 
         Ok((time.as_secs_f64(), process.peak()?))
     };
     let series = in_turn("transfer", options.rounds, &all.concat(), measure)?;
-    let split = |index: usize| -> (Vec<f64>, Vec<f64>) { series[index].iter().copied().unzip() };
+    let apart = |index: usize| -> (Vec<f64>, Vec<f64>) { series[index].iter().copied().unzip() };
     for (index, name) in
         ["upload", "download", "an upload that the handler never reads"].into_iter().enumerate()
     {
-        let [(ours, memory), (theirs, their_memory)] = [2 * index, 2 * index + 1].map(split);
+        let [(ours, memory), (theirs, their_memory)] = [2 * index, 2 * index + 1].map(apart);
         if all[index][0].0 != Ignored {
             results.compare(
                 &format!("time of {name}, unbuffered"),
@@ -253,44 +276,62 @@ fn transfers(options: &Options, place: &Place, results: &mut Results) -> Result 
 /// Hello world straight from the FastCGI socket.
 fn direct(options: &Options, place: &Place, results: &mut Results) -> Result {
     let peers = [Peer::Ours, Peer::Libfcgi];
-    let _running = peers.map(|peer| peer.start(place)).into_iter().collect::<Result<Vec<_>>>()?;
-    let ask =
-        |peer: Peer, seconds| load::direct(&peer.socket(place), CONNECTIONS[2], Duration::from_secs(seconds));
-    for peer in peers {
-        ask(peer, 1)?;
-    }
-    let series = in_turn("direct", options.rounds, &peers, |peer| ask(peer, options.seconds))?;
-    let [ours, theirs] = [0, 1].map(|index| of(&series[index], |it| it.rate));
-    let what = "requests/s direct, 16 kept connections";
-    results.compare(what, Bar::AtLeast(0.7), &ours, Peer::Libfcgi.name(), &theirs);
-    for (peer, loads) in peers.into_iter().zip(&series) {
-        note(results, "direct", peer.name(), loads);
+    let running = peers.map(|peer| peer.start(place)).into_iter().collect::<Result<Vec<_>>>()?;
+    let ask = |client, peer: Peer, seconds| {
+        load::direct(client, &peer.socket(place), CONNECTIONS[2], Duration::from_secs(seconds))
+    };
+    for (client, name) in [(Client::EventLoop, "an event loop"), (Client::Threads, "16 threads")] {
+        for peer in peers {
+            ask(client, peer, 1)?;
+        }
+        let measure =
+            |index: usize| with_cost(&running[index], || ask(client, peers[index], options.seconds));
+        let (series, costs) = split(in_turn(&format!("direct, {name}"), options.rounds, &[0, 1], measure)?);
+        let [ours, theirs] = [0, 1].map(|index| of(&series[index], |it| it.rate));
+        let what = format!("requests/s direct, 16 kept connections of {name}");
+        results.compare(&what, Bar::AtLeast(0.7), &ours, Peer::Libfcgi.name(), &theirs);
+        for (index, peer) in peers.into_iter().enumerate() {
+            note(results, &format!("direct, {name}"), peer.name(), &series[index], &costs[index]);
+        }
     }
     Ok(())
 }
 
+/// Loads and costs, apart.
+fn split(series: Vec<Vec<Cost>>) -> (Vec<Vec<Load>>, Vec<Vec<f64>>) {
+    series.into_iter().map(|it| it.into_iter().unzip()).unzip()
+}
+
 /// Hello world from a process a request, behind lighttpd.
 fn cgi(options: &Options, place: &Place, results: &mut Results) -> Result {
-    let lighttpd = Lighttpd::start(place)?;
-    let paths = ["/cgi/", "/bare-cgi/"];
-    for path in paths {
-        let answer = transfer::get(lighttpd.port, path)?;
+    let names = [
+        ("bare-cgi", "a bare C program"),
+        ("cgi", "proxyfix-cgi"),
+        (STATIC, "proxyfix-cgi, linked statically"),
+    ];
+    let here: Vec<_> =
+        names.into_iter().filter(|(program, _)| place.programs.join(program).exists()).collect();
+    if here.len() < names.len() {
+        eprintln!("cgi: {STATIC} is missing, which `cargo xtask bench gateway` builds");
+    }
+    let lighttpd = Lighttpd::start(place, here.iter().map(|(program, _)| *program))?;
+    for (program, _) in &here {
+        let answer = transfer::get(lighttpd.port, &format!("/{program}/"))?;
         if answer != HELLO {
-            return Err(format!("{path} answers {answer:?}"));
+            return Err(format!("{program} answers {answer:?}"));
         }
     }
-    let measure = |path| load::wrk(lighttpd.port, path, CONNECTIONS[1], options.seconds);
-    let series = in_turn("cgi", options.rounds, &paths, measure)?;
-    let [ours, theirs] = [0, 1].map(|index| of(&series[index], |it| it.rate));
-    results.compare(
-        "requests/s as CGI behind lighttpd",
-        Bar::AtLeast(0.6),
-        &ours,
-        "a bare C program",
-        &theirs,
-    );
-    for (name, loads) in ["proxyfix-cgi", "a bare C program"].into_iter().zip(&series) {
-        note(results, "CGI behind lighttpd", name, loads);
+    let measure =
+        |(program, _)| load::wrk(lighttpd.port, &format!("/{program}/"), CONNECTIONS[1], options.seconds);
+    let series = in_turn("cgi", options.rounds, &here, measure)?;
+    let rates: Vec<_> = series.iter().map(|loads| of(loads, |it| it.rate)).collect();
+    for (index, (program, _)) in here.iter().enumerate().skip(1) {
+        let how = if *program == STATIC { ", linked statically" } else { "" };
+        let what = format!("requests/s as CGI behind lighttpd{how}");
+        results.compare(&what, Bar::AtLeast(0.6), &rates[index], here[0].1, &rates[0]);
+    }
+    for ((_, name), loads) in here.iter().zip(&series) {
+        note(results, "CGI behind lighttpd", name, loads, &[]);
     }
     Ok(())
 }

@@ -128,6 +128,19 @@ impl Running {
         Ok(child)
     }
 
+    /// The processor time that it took until now, in microseconds.
+    pub(crate) fn busy(&self) -> Result<f64> {
+        let path = format!("/proc/{}/stat", self.0.id());
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        // The 14th and 15th field, in ticks of 10 ms, on all of Linux that there is.
+        let fields = text.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(11).take(2);
+        let ticks: Vec<u32> = fields.filter_map(|field| field.parse().ok()).collect();
+        match ticks[..] {
+            [user, system] => Ok(f64::from(user + system) * 1e4),
+            _ => Err(format!("{path} has no times")),
+        }
+    }
+
     /// The most memory that it ever had, in MiB.
     pub(crate) fn peak(&self) -> Result<f64> {
         let path = format!("/proc/{}/status", self.0.id());
@@ -207,19 +220,20 @@ const FASTCGI: &str = "fastcgi_keep_conn on;\n\
     fastcgi_param SERVER_ADDR $server_addr; fastcgi_param SERVER_PORT $server_port;\n\
     fastcgi_param SERVER_NAME $server_name; fastcgi_param REDIRECT_STATUS 200;\n";
 
-/// lighttpd, which starts a process for each request: `/bare-cgi/` and `/cgi/`.
+/// lighttpd, which starts a process for each request.
 pub(crate) struct Lighttpd {
     pub(crate) port: u16,
     _process: Running,
 }
 
 impl Lighttpd {
-    pub(crate) fn start(place: &Place) -> Result<Self> {
+    /// `programs`: those that are started, `/cgi/` the one named `cgi`.
+    pub(crate) fn start(place: &Place, programs: impl Iterator<Item = &'static str>) -> Result<Self> {
         let [port] = free_ports()?;
         let root = place.run.join("cgi-bin");
         let failed = |error| format!("{}: {error}", root.display());
         fs::create_dir_all(&root).map_err(failed)?;
-        for program in ["bare-cgi", "cgi"] {
+        for program in programs {
             fs::copy(place.programs.join(program), root.join(program)).map_err(failed)?;
         }
         let text = include_str!("../lighttpd.conf")

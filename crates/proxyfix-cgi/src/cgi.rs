@@ -4,18 +4,20 @@ use std::env;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode};
 use nix::unistd::dup2_stdout;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::body::{Flaw, Input};
@@ -23,7 +25,7 @@ use crate::connection::BoxError;
 use crate::events::{Report, report};
 use crate::request::{Refusal, declared_length};
 use crate::response::{self, Payload};
-use crate::{Body, BodyError, Error, Gateway, MetaVariables};
+use crate::{Body, BodyError, Error, Gateway, Limits, MetaVariables};
 
 /// Octets of the body that are read at a time, and of the answer that are gathered.
 const PIECE: usize = 64 << 10;
@@ -56,7 +58,7 @@ impl Gateway {
     ///
     /// | what | becomes |
     /// | --- | --- |
-    /// | a body | as many octets as `CONTENT_LENGTH` says, read once the service asks for them |
+    /// | a body | as many octets as `CONTENT_LENGTH` says, read once the service asks for them; skipped where it does not want them, for some servers write all of it before they read |
     /// | a body without a length | read to its end where `HTTP_TRANSFER_ENCODING` says `chunked` (Apache), else there is none |
     /// | a request that cannot be made, or beyond the [limits](crate::Limits) | an answer of the gateway's own: 400, 413, 431 |
     /// | a service that fails, before anything was written | 500 |
@@ -98,7 +100,7 @@ impl Gateway {
         variables: MetaVariables,
         input: impl Read + Send + 'static,
         output: impl Write,
-        mut app: S,
+        app: S,
     ) -> Result<(), Error>
     where
         S: Service<Request<Body>, Response = Response<B>>,
@@ -108,13 +110,44 @@ impl Gateway {
     {
         let head = variables.get("REQUEST_METHOD") == Some(b"HEAD");
         let method = if head { Method::HEAD } else { Method::GET };
+        let (input, skipped) = Standard::new(&variables, input, &self.limits);
         let mut out = Out { octets: BytesMut::new(), output, begun: false };
-
-        let taken = self.take(variables, input);
-        let (request, input) = match taken {
-            Ok(it) => it,
-            Err(refusal) => return out.refuse(refusal.status, &method),
+        let answered = match self.take(variables, &input) {
+            Ok(request) => self.respond(request, &method, &input, &mut out, app).await,
+            Err(refusal) => {
+                input.abandon(0);
+                out.refuse(refusal.status, &method)
+            }
         };
+        input.abandon(0);
+        if let Some(mut skipped) = skipped {
+            // As long as something comes. Nothing is sent to this channel; it ends with the reader.
+            let mut before = None;
+            loop {
+                let received = Some(input.received());
+                if before == received || timeout(self.limits.shutdown_time, &mut skipped).await.is_ok() {
+                    break;
+                }
+                before = received;
+            }
+        }
+        answered
+    }
+
+    async fn respond<S, B, R>(
+        &self,
+        request: Request<Body>,
+        method: &Method,
+        input: &Standard<R>,
+        out: &mut Out<impl Write>,
+        mut app: S,
+    ) -> Result<(), Error>
+    where
+        S: Service<Request<Body>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body,
+        B::Error: Into<BoxError>,
+    {
         let answer = async {
             poll_fn(|cx| app.poll_ready(cx)).await?;
             app.call(request).await
@@ -123,18 +156,18 @@ impl Gateway {
             Ok(response) => response,
             Err(error) => {
                 report(Report::Failed, &error.into());
-                return out.refuse(StatusCode::INTERNAL_SERVER_ERROR, &method);
+                return out.refuse(StatusCode::INTERNAL_SERVER_ERROR, method);
             }
         };
         let too_large = || input.too_large.load(Ordering::Relaxed);
         let (parts, body) = response.into_parts();
         let length = body.size_hint().exact();
-        let payload = match self.head(&parts, &method, length, &mut out.octets) {
-            _ if too_large() => return out.refuse(StatusCode::PAYLOAD_TOO_LARGE, &method),
+        let payload = match self.head(&parts, method, length, &mut out.octets) {
+            _ if too_large() => return out.refuse(StatusCode::PAYLOAD_TOO_LARGE, method),
             Ok(payload) => payload,
             Err(reason) => {
                 report(Report::Response, &reason);
-                return out.refuse(StatusCode::INTERNAL_SERVER_ERROR, &method);
+                return out.refuse(StatusCode::INTERNAL_SERVER_ERROR, method);
             }
         };
         let mut left = match payload {
@@ -163,8 +196,8 @@ impl Gateway {
                     let error = error.into();
                     report(Report::Response, &error);
                     return match out.begun {
-                        false if too_large() => out.refuse(StatusCode::PAYLOAD_TOO_LARGE, &method),
-                        false => out.refuse(StatusCode::INTERNAL_SERVER_ERROR, &method),
+                        false if too_large() => out.refuse(StatusCode::PAYLOAD_TOO_LARGE, method),
+                        false => out.refuse(StatusCode::INTERNAL_SERVER_ERROR, method),
                         true => Err(Error::new(format!("the answer ended before its end: {error}"))),
                     };
                 }
@@ -180,12 +213,12 @@ impl Gateway {
         }
     }
 
-    /// The request, and what its body is read from.
+    /// The request, whose body is read from `input`.
     fn take<R: Read + Send + 'static>(
         &self,
         variables: MetaVariables,
-        input: R,
-    ) -> Result<(Request<Body>, Arc<Standard<R>>), Refusal> {
+        input: &Arc<Standard<R>>,
+    ) -> Result<Request<Body>, Refusal> {
         let (mut octets, mut longest) = (0, 0);
         for (name, value) in variables.iter() {
             octets += name.len() + value.len();
@@ -201,53 +234,110 @@ impl Gateway {
             return Err(refusal);
         }
         let declared = declared_length(&variables);
-        let chunked = declared.is_none()
-            && variables
-                .get("HTTP_TRANSFER_ENCODING")
-                .is_some_and(|it| it.trim_ascii().to_ascii_lowercase().ends_with(b"chunked"));
         let parts = self.request(variables)?;
         if declared.is_some_and(|it| it > limits.body) {
             let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the limit");
             report(Report::Limit, &refusal);
             return Err(refusal);
         }
-        let input = Arc::new(Standard {
-            state: Mutex::new(State::Unread { input, declared, limit: limits.body }),
-            too_large: AtomicBool::new(false),
-        });
-        let none = declared.unwrap_or(0) == 0 && !chunked;
-        let body = if none { Body::empty() } else { Body::input(input.clone(), 0, declared) };
-        Ok((Request::from_parts(parts, body), input))
+        let body = if input.is_over() { Body::empty() } else { Body::input(input.clone(), 0, declared) };
+        Ok(Request::from_parts(parts, body))
     }
 }
 
-/// Standard input. It is read by a thread of its own, which nobody waits for: where the web server keeps
-/// it open, a read of it does not end.
+/// Standard input. It is read by a thread of its own, which nobody waits for longer than a while: where the
+/// web server keeps it open, a read of it does not end.
+///
+/// What nobody wants of the body is skipped: a web server that writes all of it before it reads the answer
+/// would wait, or take our end for a failure.
 struct Standard<R> {
     state: Mutex<State<R>>,
+    /// Octets that came.
+    received: Arc<AtomicU64>,
     /// There was more than the limit.
     too_large: AtomicBool,
 }
 
 enum State<R> {
-    Unread { input: R, declared: Option<u64>, limit: u64 },
+    Unread(Reader<R>),
     Read(mpsc::Receiver<Result<Bytes, BodyError>>),
     Over,
 }
 
+/// Who reads it.
+struct Reader<R> {
+    input: R,
+    declared: Option<u64>,
+    received: Arc<AtomicU64>,
+    /// Octets that a body has, and that are skipped of one whose length nobody knows.
+    limit: u64,
+    /// Dropped at the end.
+    _end: oneshot::Sender<()>,
+}
+
+impl<R: Read + Send + 'static> Standard<R> {
+    /// And what comes when nobody reads any more, where there is a body at all.
+    fn new(
+        variables: &MetaVariables,
+        input: R,
+        limits: &Limits,
+    ) -> (Arc<Self>, Option<oneshot::Receiver<()>>) {
+        let declared = declared_length(variables);
+        let chunked = declared.is_none()
+            && variables
+                .get("HTTP_TRANSFER_ENCODING")
+                .is_some_and(|it| it.trim_ascii().to_ascii_lowercase().ends_with(b"chunked"));
+        let received = Arc::<AtomicU64>::default();
+        let (state, end) = if declared.unwrap_or(0) == 0 && !chunked {
+            (State::Over, None)
+        } else {
+            let (sender, end) = oneshot::channel();
+            let limit = limits.body;
+            (
+                State::Unread(Reader { input, declared, received: received.clone(), limit, _end: sender }),
+                Some(end),
+            )
+        };
+        (Arc::new(Self { state: Mutex::new(state), received, too_large: AtomicBool::new(false) }), end)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(*self.state(), State::Over)
+    }
+}
+
+impl<R: Read + Send + 'static> State<R> {
+    /// Starts to read; false where that is impossible.
+    fn start(&mut self) -> bool {
+        match mem::replace(self, Self::Over) {
+            Self::Unread(reader) => {
+                let (sender, receiver) = mpsc::channel(AHEAD);
+                let thread = thread::Builder::new().name("body".into());
+                if let Err(error) = thread.spawn(move || reader.run(sender)) {
+                    report(Report::Limit, &error);
+                    return false;
+                }
+                *self = Self::Read(receiver);
+            }
+            begun => *self = begun,
+        }
+        true
+    }
+}
+
 impl<R: Read + Send + 'static> Input for Standard<R> {
     fn poll_data(&self, _: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Unread { .. } = *state {
-            if let State::Unread { input, declared, limit } = std::mem::replace(&mut *state, State::Over) {
-                let (sender, receiver) = mpsc::channel(AHEAD);
-                let reader = thread::Builder::new().name("body".into());
-                if let Err(error) = reader.spawn(move || read(input, declared, limit, &sender)) {
-                    report(Report::Limit, &error);
-                    return Poll::Ready(Some(Err(BodyError::new(Flaw::Aborted))));
-                }
-                *state = State::Read(receiver);
-            }
+        let mut state = self.state();
+        if !state.start() {
+            return Poll::Ready(Some(Err(BodyError::new(Flaw::Aborted))));
         }
         let State::Read(receiver) = &mut *state else { return Poll::Ready(None) };
         receiver.poll_recv(cx).map(|piece| {
@@ -260,44 +350,62 @@ impl<R: Read + Send + 'static> Input for Standard<R> {
     }
 
     fn abandon(&self, _: u64) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Over;
+        let mut state = self.state();
+        state.start();
+        *state = State::Over;
     }
 }
 
-/// Reads the body, and ends when nobody wants it any more.
-fn read(
-    mut input: impl Read,
-    declared: Option<u64>,
-    limit: u64,
-    to: &mpsc::Sender<Result<Bytes, BodyError>>,
-) {
-    let mut received = 0;
-    let flaw = loop {
-        let left = declared.map_or(u64::MAX, |declared| declared - received);
-        let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
-        if piece.is_empty() {
-            return;
+impl<R: Read> Reader<R> {
+    fn run(mut self, to: mpsc::Sender<Result<Bytes, BodyError>>) {
+        if let Err(flaw) = self.read(&to) {
+            let _ = to.blocking_send(Err(BodyError::new(flaw)));
         }
-        match input.read(&mut piece) {
-            Ok(0) => match declared {
-                Some(declared) => break Flaw::Short { declared, received },
-                None => return,
-            },
-            Ok(count) => {
-                received += count as u64;
-                if received > limit {
-                    break Flaw::TooLarge { limit };
-                }
-                piece.truncate(count);
-                if to.blocking_send(Ok(piece.into())).is_err() {
-                    return;
-                }
+        drop(to);
+        let mut skipped = 0;
+        while let Ok(Some(piece)) = self.piece() {
+            skipped += piece.len() as u64;
+            if self.declared.is_none() && skipped > self.limit {
+                break;
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => break Flaw::Aborted,
         }
-    };
-    let _ = to.blocking_send(Err(BodyError::new(flaw)));
+    }
+
+    /// Reads the body while somebody wants it.
+    fn read(&mut self, to: &mpsc::Sender<Result<Bytes, BodyError>>) -> Result<(), Flaw> {
+        while let Some(piece) = self.piece()? {
+            if self.received.load(Ordering::Relaxed) > self.limit {
+                return Err(Flaw::TooLarge { limit: self.limit });
+            }
+            if to.blocking_send(Ok(piece)).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next octets, which end where the body does.
+    fn piece(&mut self) -> Result<Option<Bytes>, Flaw> {
+        let received = self.received.load(Ordering::Relaxed);
+        let left = self.declared.map_or(u64::MAX, |declared| declared - received);
+        let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+        while !piece.is_empty() {
+            match self.input.read(&mut piece) {
+                Ok(0) => match self.declared {
+                    Some(declared) => return Err(Flaw::Short { declared, received }),
+                    None => break,
+                },
+                Ok(count) => {
+                    self.received.fetch_add(count as u64, Ordering::Relaxed);
+                    piece.truncate(count);
+                    return Ok(Some(piece.into()));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(Flaw::Aborted),
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The answer on its way to standard output.
@@ -357,6 +465,8 @@ fn gone(error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     use axum::body::Body as Stream;
     use futures_util::{StreamExt as _, stream};
@@ -388,7 +498,8 @@ mod tests {
         let mut writes = Writes::default();
         let usual = [("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/"), ("PATH_INFO", "/")];
         let variables = usual.iter().chain(variables).copied().collect();
-        let gateway = Gateway::new().limits(Limits::default().body(10));
+        let gateway =
+            Gateway::new().limits(Limits::default().body(10).shutdown_time(Duration::from_millis(100)));
         let app = service_fn(async |request| Ok::<_, Infallible>(answer(request).await));
         let served = gateway.answer(variables, input, &mut writes, app).await;
         (writes.0, served)
@@ -466,20 +577,43 @@ mod tests {
         assert!(writes.concat().starts_with("Status: 413"), "{writes:?}");
     }
 
-    #[tokio::test]
-    async fn a_body_that_is_not_asked_for_is_not_read() {
-        struct Untouched;
-        impl Read for Untouched {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                unreachable!("nobody asked");
+    /// Counts what is read of it, and has no end where it is `endless`.
+    struct Counting {
+        read: Arc<AtomicUsize>,
+        endless: bool,
+    }
+
+    impl Read for Counting {
+        fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+            if self.endless {
+                thread::park();
             }
+            self.read.fetch_add(octets.len(), Ordering::Relaxed);
+            Ok(octets.len())
         }
-        let (writes, served) = serve(&[("CONTENT_LENGTH", "5")], Untouched, async |request| {
-            assert_eq!(http_body::Body::size_hint(request.body()).exact(), Some(5));
+    }
+
+    async fn read_of(length: &str, endless: bool) -> (Vec<String>, usize) {
+        let read = Arc::<AtomicUsize>::default();
+        let input = Counting { read: read.clone(), endless };
+        let (writes, served) = serve(&[("CONTENT_LENGTH", length)], input, async |request| {
+            assert_eq!(http_body::Body::size_hint(request.body()).exact(), length.parse().ok());
             Response::new("hello".into())
         })
         .await;
-        assert_eq!(body(&writes), "hello");
         served.unwrap();
+        (writes, read.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_of_a_body_is_skipped() {
+        let (writes, read) = read_of("7", false).await;
+        assert_eq!((&*body(&writes), read), ("hello", 7));
+        // Beyond the limit of a body, too.
+        let (writes, read) = read_of("300000", false).await;
+        assert_eq!((writes[0].starts_with("Status: 413 "), read), (true, 300_000));
+        // And where it does not come, for a while.
+        let (writes, read) = read_of("7", true).await;
+        assert_eq!((&*body(&writes), read), ("hello", 0));
     }
 }

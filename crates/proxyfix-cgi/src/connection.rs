@@ -31,7 +31,7 @@ use crate::{Body, BodyError, Gateway, MetaVariables, Refusal, scgi};
 /// service asked for.
 const READ: (usize, usize) = (8 << 10, 64 << 10);
 /// How long a new connection may still bring a request once the process was told to stop.
-const LATE: Duration = Duration::from_secs(1);
+pub(crate) const LATE: Duration = Duration::from_secs(1);
 
 /// Any error of a service or of the body of its response.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

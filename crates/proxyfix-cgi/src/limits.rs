@@ -102,7 +102,9 @@ setters! {
     idle_time: Duration,
     /// How long the server may take nothing of an answer.
     write_time: Duration,
-    /// Octets of a body that the service did not read, which are skipped to keep the connection.
+    /// Octets of a body that the service did not read, which are skipped to keep the connection. Where there
+    /// are more, the connection ends after the answer, once the web server has said everything: Apache, for
+    /// one, writes all of a body before it reads. They are kept nowhere.
     unread: u64,
     /// How long requests may take to finish once the process was told to stop.
     shutdown_time: Duration,

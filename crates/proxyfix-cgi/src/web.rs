@@ -11,9 +11,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use proxyfix_policy::{Mount, Peer, Prefix, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tower_service::Service;
 
-use crate::connection::BoxError;
+use crate::connection::{BoxError, LATE};
 use crate::events::{Report, report};
 use crate::life::Stop;
 use crate::serve::Handler;
@@ -53,7 +55,10 @@ where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (app, mount) = (self.app.clone(), self.mount.clone());
+        let asked = Arc::new(Notify::new());
+        let asks = asked.clone();
         let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            asks.notify_one();
             let mut app = app.clone();
             let split = split(request.uri(), mount.as_deref());
             async move {
@@ -78,8 +83,19 @@ where
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = stop.wait() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                    // A connection is made for a request: the first one may be on its way.
+                    let ended = tokio::select! {
+                        biased;
+                        ended = connection.as_mut() => Some(ended),
+                        () = asked.notified() => None,
+                        () = sleep(LATE) => None,
+                    };
+                    if let Some(ended) = ended {
+                        ended
+                    } else {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
                 }
             };
             if let Err(error) = ended {
