@@ -878,6 +878,10 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                 let flaw = end.as_mut().err().and_then(Option::take);
                 return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
             }
+            if state.body.ahead.len() >= READ.1 {
+                // The task of the connection had stopped to look whether the web server is still there.
+                self.wakers.wake_driver_but_for(cx.waker());
+            }
             let Poll::Ready(event) = state.poll_body(&mut watched) else {
                 if state.body.reader == Reader::Holds {
                     state.body.reader = Reader::Waits { since: Instant::now() };
