@@ -81,7 +81,7 @@ use crate::Limits;
 ///
 /// A web server whose own `SCRIPT_NAME` or `PATH_INFO` has double slashes or dots (HAProxy, Caddy) did not
 /// clean the path before its rules looked at it. Then nothing is cleaned here either: `/x/../private` stays
-/// so, for a rule about `/private` did not see it.
+/// so, for a rule about `/private` did not see it. `/app//private` is refused with 404 below the mount `/app`.
 ///
 /// Of `REQUEST_URI`, scheme, authority and fragment are left out; what no target may hold (spaces, octets
 /// outside ASCII, ``"<>^`{|}\``) is escaped. What is neither a path nor a URL is refused with 400. Its query

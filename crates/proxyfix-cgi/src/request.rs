@@ -485,6 +485,9 @@ fn declared<'a>(
         // Dots that the web server left do not lead out.
         below(mount, &normal(whole.to_vec()))?;
     }
+    if rest.starts_with(b"//") && !mount.is_root() {
+        return Err(ELSEWHERE);
+    }
     if rest.is_empty() {
         return Ok((Mount::from(mount.clone()).with_nothing_below(true), Path::Raw(b"/")));
     }
@@ -1007,7 +1010,8 @@ mod tests {
         let app = Gateway::new().mount("/app".parse().unwrap());
         let words = "SCRIPT_NAME=/app PATH_INFO=/x//../y REQUEST_URI=/app/x//../y";
         assert_split(&app, words, ("/app", false, "/x//../y"));
-        for uri in ["/app/../etc", "//app/x", "/x/../app"] {
+        // T103: no double slash is exposed, and `/app//private` does not become `/private`.
+        for uri in ["/app/../etc", "//app/x", "/x/../app", "/app//private"] {
             assert_refused(&app, &format!("PATH_INFO={uri} REQUEST_URI={uri}"), 404);
         }
     }
