@@ -300,7 +300,8 @@ where
 
     /// Answers one request; whether the connection goes on.
     async fn answer(&mut self, head: Head) -> Result<bool, Lost> {
-        let keep = head.keep;
+        // Kept, it would be refused for ever, whatever room there is then.
+        let keep = head.keep && !self.refuse;
         let id = self.shared.lock().protocol.id();
         match self.respond(id, head.variables).await {
             Ok(()) => Ok(keep),
