@@ -170,13 +170,14 @@ fn of(series: &[Load], property: fn(&Load) -> f64) -> Vec<f64> {
     series.iter().map(property).collect()
 }
 
-/// A load, and the processor time that the process took for each request, in microseconds.
+/// A load, and the processor time that the servers took for each request, in microseconds.
 type Cost = (Load, f64);
 
-fn with_cost(process: &Running, load: impl FnOnce() -> Result<Load>) -> Result<Cost> {
-    let before = process.busy()?;
+fn with_cost(processes: &[&Running], load: impl FnOnce() -> Result<Load>) -> Result<Cost> {
+    let busy = || processes.iter().map(|it| it.busy()).sum::<Result<f64>>();
+    let before = busy()?;
     let load = load()?;
-    Ok((load, (process.busy()? - before) / load.requests))
+    Ok((load, (busy()? - before) / load.requests))
 }
 
 fn note(results: &mut Results, what: &str, who: &'static str, loads: &[Load], costs: &[f64]) {
@@ -185,7 +186,7 @@ fn note(results: &mut Results, what: &str, who: &'static str, loads: &[Load], co
     let cost = if costs.is_empty() {
         String::new()
     } else {
-        format!(", {:.1} µs of its processor time each", median(costs))
+        format!(", {:.1} µs of processor time each", median(costs))
     };
     results.figure(what, who, format!("{rate:.0} requests/s, p50 {p50:.0} µs, p99 {p99:.0} µs{cost}"));
 }
@@ -203,7 +204,7 @@ fn requests(options: &Options, place: &Place, results: &mut Results) -> Result {
         load::wrk(nginx.port(peer), "/", CONNECTIONS[0], 1)?;
     }
     let measure = |index: usize| {
-        with_cost(&running[index], || {
+        with_cost(&[&running[index], &nginx.process], || {
             load::wrk(nginx.port(peers[index]), "/", CONNECTIONS[0], options.seconds)
         })
     };
@@ -216,7 +217,7 @@ fn requests(options: &Options, place: &Place, results: &mut Results) -> Result {
     let late = [1, 0].map(|index| of(&series[index], |it| it.p99));
     results.compare("p99 latency of the same", Bar::AtMost(1.1), &late[0], peers[0].name(), &late[1]);
     for (index, peer) in peers.into_iter().enumerate() {
-        note(results, "behind nginx", peer.name(), &series[index], &costs[index]);
+        note(results, "behind nginx, nginx included", peer.name(), &series[index], &costs[index]);
     }
     Ok(())
 }
@@ -285,7 +286,7 @@ fn direct(options: &Options, place: &Place, results: &mut Results) -> Result {
             ask(client, peer, 1)?;
         }
         let measure =
-            |index: usize| with_cost(&running[index], || ask(client, peers[index], options.seconds));
+            |index: usize| with_cost(&[&running[index]], || ask(client, peers[index], options.seconds));
         let (series, costs) = split(in_turn(&format!("direct, {name}"), options.rounds, &[0, 1], measure)?);
         let [ours, theirs] = [0, 1].map(|index| of(&series[index], |it| it.rate));
         let what = format!("requests/s direct, 16 kept connections of {name}");

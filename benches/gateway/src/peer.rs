@@ -162,7 +162,7 @@ impl Drop for Running {
 /// nginx with one worker, and a port for each peer.
 pub(crate) struct Nginx {
     ports: [u16; Peer::BEHIND_NGINX.len()],
-    _process: Running,
+    pub(crate) process: Running,
 }
 
 impl Nginx {
@@ -193,7 +193,7 @@ impl Nginx {
         let file = write(place, "nginx.conf", &include_str!("../nginx.conf").replace("@servers@", &servers))?;
         let mut nginx = command("nginx");
         nginx.arg("-p").arg(&place.run).arg("-c").arg(file).args(["-e", "stderr"]);
-        Ok(Self { ports, _process: Running::start("nginx", place, nginx, || connects(ports[0]))? })
+        Ok(Self { ports, process: Running::start("nginx", place, nginx, || connects(ports[0]))? })
     }
 
     /// The port that leads to `peer`.
@@ -203,11 +203,12 @@ impl Nginx {
     }
 }
 
-/// HTTP with kept connections, passed on as fastcgi_params does: the client's Host.
-const PROXY: &str =
-    "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $http_host;\n";
+/// HTTP with kept connections, and what an application has to know: the client, the scheme and the host.
+const PROXY: &str = "proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+    proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;\n\
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n";
 
-/// FastCGI with kept connections, and all that the stock fastcgi_params holds.
+/// FastCGI with kept connections, and what the stock fastcgi_params holds.
 const FASTCGI: &str = "fastcgi_keep_conn on;\n\
     fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;\n\
     fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;\n\

@@ -300,7 +300,8 @@ where
 
     /// Answers one request; whether the connection goes on.
     async fn answer(&mut self, head: Head) -> Result<bool, Lost> {
-        let keep = head.keep;
+        // Kept, it would be refused for ever, whatever room there is then.
+        let keep = head.keep && !self.refuse;
         let id = self.shared.lock().protocol.id();
         match self.respond(id, head.variables).await {
             Ok(()) => Ok(keep),
@@ -877,6 +878,10 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
             if let Some(end) = &mut state.body.end {
                 let flaw = end.as_mut().err().and_then(Option::take);
                 return Poll::Ready(flaw.map(|flaw| Err(BodyError::new(flaw))));
+            }
+            if state.body.ahead.len() >= READ.1 {
+                // The task of the connection had stopped to look whether the web server is still there.
+                self.wakers.wake_driver_but_for(cx.waker());
             }
             let Poll::Ready(event) = state.poll_body(&mut watched) else {
                 if state.body.reader == Reader::Holds {

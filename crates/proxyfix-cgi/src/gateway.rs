@@ -48,7 +48,7 @@ use crate::Limits;
 /// | --- | --- | --- |
 /// | as sent | `SCRIPT_NAME` | `PATH_INFO` |
 /// | `SCRIPT_NAME` and no `PATH_INFO`, or an empty one | `SCRIPT_NAME`, nothing below | `/` |
-/// | neither of them | the root | of `REQUEST_URI` |
+/// | neither of them | the root | of `REQUEST_URI`, cleaned as below a declared mount |
 /// | [declared](Self::mount) | as declared | what follows it in `REQUEST_URI` |
 /// | declared, and nothing follows it | as declared, nothing below | `/` |
 /// | declared, and the path does not lie below it | | refused with 404 |
@@ -78,6 +78,10 @@ use crate::Limits;
 /// | `/app` | `/app/a%2Fb` | `/a%2Fb` |
 /// | `/app` | `//%61pp/a//b/../c` | `/a/c` |
 /// | `/app` | `/application`, `/app/../etc` | refused with 404 |
+///
+/// A web server whose own `SCRIPT_NAME` or `PATH_INFO` has double slashes or dots (HAProxy, Caddy) did not
+/// clean the path before its rules looked at it. Then nothing is cleaned here either: `/x/../private` stays
+/// so, for a rule about `/private` did not see it. `/app//private` is refused with 404 below the mount `/app`.
 ///
 /// Of `REQUEST_URI`, scheme, authority and fragment are left out; what no target may hold (spaces, octets
 /// outside ASCII, ``"<>^`{|}\``) is escaped. What is neither a path nor a URL is refused with 400. Its query

@@ -20,7 +20,8 @@ use crate::Error;
 /// | [`unread`](Self::unread): octets of a body that nobody read, to be skipped before the next request | 1 GiB | the connection is closed, once the web server has said everything or `shutdown_time` is over |
 /// | [`shutdown_time`](Self::shutdown_time): from the signal to stop, or from the web server's giving up a whole request (`FCGI_ABORT_REQUEST`), until requests in flight are cut off | 5 s | the handler is dropped |
 ///
-/// Nothing is switched off by zero: a limit of nothing is an error where the gateway starts.
+/// Nothing is switched off by zero: a limit of nothing is an error where the gateway starts, and so is a time
+/// of more than 100 years.
 ///
 /// ```
 /// use proxyfix_cgi::{Gateway, Limits};
@@ -61,6 +62,9 @@ impl Default for Limits {
     }
 }
 
+/// A time that can be added to any other.
+const LONGEST_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $kind:ty,)+) => {
         impl Limits {
@@ -76,6 +80,11 @@ macro_rules! setters {
                 })+
                 if self.variables > 16 << 20 {
                     return Err(Error::new("a limit of more than 16 MiB of variables is none: state a smaller one"));
+                }
+                let times =
+                    [self.head_time, self.record_time, self.idle_time, self.write_time, self.shutdown_time];
+                if times.iter().any(|it| *it > LONGEST_TIME) {
+                    return Err(Error::new("a time of more than 100 years is no limit: state a shorter one"));
                 }
                 Ok(())
             }

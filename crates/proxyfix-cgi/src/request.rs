@@ -322,6 +322,17 @@ impl<'a> Said<'a> {
         self.authorization.filter(|it| !it.is_empty()).or(redirected.filter(|it| !it.is_empty()))
     }
 
+    /// The path as the web server routed it: cleaned, unless its own words are not. Then its rules did not
+    /// see the path that cleaning makes of it.
+    fn as_routed(&self, path: Vec<u8>) -> Vec<u8> {
+        let is_clean = |said: &&[u8]| {
+            let path = [if said.starts_with(b"/") { b"" } else { &b"/"[..] }, said].concat();
+            said.is_empty() || normal(path.clone()) == path
+        };
+        let said = [self.script_name, self.path_info];
+        if said.iter().flatten().all(is_clean) { normal(path) } else { path }
+    }
+
     fn query(&self, requested: Option<&Requested<'a>>) -> Option<&'a [u8]> {
         let spelled = requested.and_then(|it| it.query);
         match self.query_string {
@@ -362,6 +373,19 @@ impl<'a> Requested<'a> {
         let path = if path.is_empty() { b"/" } else { path };
         Ok(Some(Self { path, query: query.get(1..), target }))
     }
+
+    fn decoded(&self) -> Vec<u8> {
+        percent_decode(self.path).collect()
+    }
+
+    /// The path as web servers route it, which looked at it so before they let it through.
+    fn cleaned(&self) -> Path<'a> {
+        if is_normal(self.path) {
+            return Path::Raw(self.path);
+        }
+        let path = normal(self.decoded());
+        Mount::spelling(self.path, &path).map_or(Path::Decoded(path.into()), Path::Raw)
+    }
 }
 
 /// A path for the application.
@@ -382,7 +406,7 @@ fn as_sent<'a>(
     let spelled = |path: &[u8]| Mount::spelling(requested?.path, path).map(Path::Raw);
     let path = match (said.script_name, said.path_info) {
         _ if whole_server => Path::Raw(b"*"),
-        (None, None) => Path::Raw(requested.map_or(b"/", |it| it.path)),
+        (None, None) => requested.map_or(Path::Raw(b"/"), Requested::cleaned),
         (_, None | Some([])) => Path::Raw(b"/"),
         (_, Some(path @ [b'/', ..])) => spelled(path).unwrap_or(Path::Decoded(path.into())),
         (script_name, Some(path)) => {
@@ -449,26 +473,36 @@ fn declared<'a>(
 ) -> Result<(Mount, Path<'a>), Refusal> {
     let whole: Cow<'_, [u8]> = match requested {
         Some(requested) if is_normal(requested.path) => requested.path.into(),
-        Some(requested) => normal(percent_decode(requested.path).collect()).into(),
+        Some(requested) => said.as_routed(requested.decoded()).into(),
         None => {
             let (name, path) = (said.script_name.unwrap_or_default(), said.path_info.unwrap_or_default());
             let slash: &[u8] = if path.is_empty() || path.starts_with(b"/") { b"" } else { b"/" };
-            normal([name, slash, path].concat()).into()
+            said.as_routed([name, slash, path].concat()).into()
         }
     };
-    let mut rest = &whole[..];
+    let rest = below(mount, &whole)?;
+    if !is_normal(&whole) {
+        // Dots that the web server left do not lead out.
+        below(mount, &normal(whole.to_vec()))?;
+    }
+    if rest.starts_with(b"//") && !mount.is_root() {
+        return Err(ELSEWHERE);
+    }
+    if rest.is_empty() {
+        return Ok((Mount::from(mount.clone()).with_nothing_below(true), Path::Raw(b"/")));
+    }
+    let spelled = requested.and_then(|it| Mount::spelling(it.path, rest)).map(Path::Raw);
+    let path = spelled.unwrap_or_else(|| Path::Decoded(rest.to_vec().into()));
+    Ok((Mount::from(mount.clone()), path))
+}
+
+/// What follows the mount in a path, on a segment boundary.
+fn below<'a>(mount: &Prefix, path: &'a [u8]) -> Result<&'a [u8], Refusal> {
+    let mut rest = path;
     for octet in percent_decode(mount.as_str().as_bytes()) {
         rest = rest.strip_prefix(&[octet]).ok_or(ELSEWHERE)?;
     }
-    let (nothing_below, path) = match rest {
-        [] => (true, Path::Raw(b"/")),
-        [b'/', ..] => {
-            let spelled = requested.and_then(|it| Mount::spelling(it.path, rest)).map(Path::Raw);
-            (false, spelled.unwrap_or_else(|| Path::Decoded(rest.to_vec().into())))
-        }
-        _ => return Err(ELSEWHERE),
-    };
-    Ok((Mount::from(mount.clone()).with_nothing_below(nothing_below), path))
+    if matches!(rest, [] | [b'/', ..]) { Ok(rest) } else { Err(ELSEWHERE) }
 }
 
 /// Path and query, escaped where they have to be; without a copy where they stand in `REQUEST_URI` as they
@@ -949,6 +983,40 @@ mod tests {
     }
 
     #[test]
+    fn t105_a_path_that_the_web_server_cleaned_is_cleaned() {
+        // nginx with nothing but `scgi_params` says no path; its rules saw the cleaned one.
+        for (words, path) in [
+            ("REQUEST_URI=/private/../public?q", "/public?q"),
+            ("REQUEST_URI=//private/./x/..%2F../a%2Fb", "/a%2Fb"),
+            ("REQUEST_URI=/..", "/"),
+        ] {
+            assert_split(&Gateway::new(), words, ("", false, path));
+        }
+    }
+
+    #[test]
+    fn t105_a_path_that_the_web_server_did_not_clean_is_left_alone() {
+        // HAProxy: a rule for /private did not see any of these.
+        let root = Gateway::new().mount(Prefix::root());
+        for (uri, path) in [
+            ("/x/../private", "PATH_INFO=/x/../private"),
+            ("//private", "PATH_INFO=//private"),
+            ("/./private", "SCRIPT_NAME=/./private"),
+            ("/x/..%2Fprivate", "PATH_INFO=/x/../private"),
+        ] {
+            assert_split(&root, &format!("{path} REQUEST_URI={uri}"), ("", false, uri));
+        }
+        assert_split(&root, "SCRIPT_NAME= PATH_INFO=/x/../private", ("", false, "/x/../private"));
+        let app = Gateway::new().mount("/app".parse().unwrap());
+        let words = "SCRIPT_NAME=/app PATH_INFO=/x//../y REQUEST_URI=/app/x//../y";
+        assert_split(&app, words, ("/app", false, "/x//../y"));
+        // T103: no double slash is exposed, and `/app//private` does not become `/private`.
+        for uri in ["/app/../etc", "//app/x", "/x/../app", "/app//private"] {
+            assert_refused(&app, &format!("PATH_INFO={uri} REQUEST_URI={uri}"), 404);
+        }
+    }
+
+    #[test]
     fn a_fix_that_joins_again_finds_the_spelling_of_the_client() {
         for (words, expected) in [
             ("SCRIPT_NAME=/a/b/c REQUEST_URI=/a/b%2Fc", "/a/b%2Fc"),
@@ -1038,7 +1106,13 @@ mod tests {
                 if let Ok(parts) = Gateway::new().mount(mount.parse().unwrap()).request(variables.clone()) {
                     let path: Vec<u8> = percent_decode(parts.uri.path().as_bytes()).collect();
                     prop_assert!(path.starts_with(b"/"));
-                    prop_assert_eq!(normal(path.clone()), path, "a declared mount cleans the path");
+                    let is_clean = |said: &[u8]| {
+                        let said = [b"/", said.strip_prefix(b"/").unwrap_or(said)].concat();
+                        !said.windows(2).any(|it| matches!(it, b"//" | b"/."))
+                    };
+                    if is_clean(&name) && is_clean(&info) {
+                        prop_assert_eq!(normal(path.clone()), path, "a declared mount cleans the path");
+                    }
                 }
             }
             let Ok(parts) = Gateway::new().request(variables) else { return Ok(()) };

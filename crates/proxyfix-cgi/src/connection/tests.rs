@@ -670,6 +670,15 @@ async fn too_many_connections_are_answered_with_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_was_one_too_many_is_not_kept() {
+    let mut server = Server::start_with(app(), Limits::default(), true);
+    server.send(&simple(1, KEEP, "/")).await;
+    let began = Instant::now();
+    assert!(server.answer(1).await.stdout.starts_with("Status: 503 "));
+    assert!(server.is_closed().await && began.elapsed().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
 async fn told_to_stop_a_connection_finishes_what_it_has() {
     // Idle: at once. New: it may still bring its request. Busy: after the answer, though it was to be kept.
     let mut idle = Server::start(app(), Limits::default());

@@ -270,3 +270,19 @@ async fn a_limit_of_nothing_is_an_error_wherever_it_starts() {
         assert!(error.unwrap_err().to_string().contains("\"connections\" is zero"));
     }
 }
+
+#[tokio::test]
+async fn a_time_without_end_is_an_error_and_no_panic() {
+    for limits in [
+        Limits::default().head_time(Duration::MAX),
+        Limits::default().record_time(Duration::MAX),
+        Limits::default().idle_time(Duration::MAX),
+        Limits::default().write_time(Duration::MAX),
+        Limits::default().shutdown_time(Duration::MAX),
+    ] {
+        let (io, far_end) = tokio::io::duplex(1);
+        drop(far_end);
+        let served = Gateway::new().limits(limits).serve_connection(io, Peer::local(), hello()).await;
+        assert!(served.unwrap_err().to_string().contains("more than 100 years"));
+    }
+}

@@ -328,3 +328,28 @@ async fn t170_an_answer_that_fails_does_not_cut_what_was_written_before() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn t171_a_handler_is_dropped_though_another_task_stopped_reading() {
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let elsewhere = post(async move |request: Request| {
+        let told = Told(sender.clone());
+        let reader = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut body = request.into_body();
+            body.frame().await.unwrap().unwrap();
+            sender.send("read").unwrap();
+            std::future::pending::<()>().await;
+        });
+        reader.await.unwrap();
+        drop(told);
+    });
+    let mut server = Server::start(Router::new().route("/", elsewhere), Limits::default());
+    server
+        .send(&[head(1, 0, "POST", "/", ""), record(STDIN, 1, &b"x".repeat(60_000)).repeat(2)].concat())
+        .await;
+    assert_eq!(told.recv().await, Some("read"));
+    drop(server.io);
+    let told = tokio::time::timeout(Duration::from_secs(1), told.recv()).await;
+    assert_eq!(told.expect("it was noticed"), Some("dropped"));
+}
