@@ -205,10 +205,12 @@ fn all_captures_are_read() {
 
 /// Where a cure does not give what `REQUEST_URI` means, because the server had another path in mind:
 /// the request, the cure, and in how many deployments.
-const OTHERWISE: [(&str, &str, usize); 15] = [
+const OTHERWISE: [(&str, &str, usize); 16] = [
     // Caddy takes `/YOURAPPLICATION` for the prefix.
     ("case-prefix", "Join", 1),
     ("case-prefix", "Nothing", 1),
+    // HAProxy leaves the second slash where it is: `/yourapplication//foo` is refused.
+    ("double-slash-lead", "Declare", 1),
     // A rewrite of .htaccess ends the path at `%23`.
     ("encoded-hash", "Strip", 4),
     // lighttpd up to 1.4.45, and later ones that do not normalize, write `_` for a control character; the

@@ -222,7 +222,7 @@ where
                 Err(lost) => Err(lost),
             };
             match kept {
-                Ok(true) if !self.stop.is_set() => {}
+                Ok(true) if !self.stop.is_set() && !self.stop.is_crowded() => {}
                 Ok(_) | Err(Lost::Unread | Lost::Refused) => return self.linger().await,
                 Err(lost) => return self.report(&lost),
             }

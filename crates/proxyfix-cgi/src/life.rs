@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,26 +11,39 @@ use tokio::sync::watch;
 
 use crate::Error;
 
-/// Whether the process was told to stop.
+/// What connections have to know of the process: whether it was told to stop, and whether they are too many.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop {
+    told: watch::Receiver<bool>,
+    crowded: Arc<AtomicBool>,
+}
 
 impl Stop {
     /// A switch, and what sees it.
     pub(crate) fn new() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
+        let (sender, told) = watch::channel(false);
+        (sender, Self { told, crowded: Arc::default() })
     }
 
     /// Whether it was.
     pub(crate) fn is_set(&self) -> bool {
-        self.0.has_changed().unwrap_or(false)
+        self.told.has_changed().unwrap_or(false)
+    }
+
+    /// Says whether the last one to connect found no room.
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        self.crowded.store(crowded, Ordering::Relaxed);
+    }
+
+    /// Whether no connection is to be kept, so that there is room for others.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 
     /// Waits until it is.
     pub(crate) async fn wait(mut self) {
         // Whoever drops the switch does not stop anything.
-        if self.0.wait_for(|stop| *stop).await.is_err() {
+        if self.told.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -12,7 +12,7 @@ use crate::Error;
 /// | [`pairs`](Self::pairs): how many variables | 512 | 431, and the connection is closed |
 /// | [`pair`](Self::pair): octets of one name and value | 32 KiB | 431, and the connection is closed |
 /// | [`body`](Self::body): octets of a request's body | 16 MiB | 413; one whose length was not stated ends with an error, too |
-/// | [`connections`](Self::connections): connections that are served | 1 024 | 503 |
+/// | [`connections`](Self::connections): connections that are served | 1 024 | 503, and none is kept until the next one finds room |
 /// | [`head_time`](Self::head_time): from the first octet of a connection's next request to the last variable | 10 s | the connection is closed |
 /// | [`record_time`](Self::record_time): silence while the body is waited for | 60 s | the body ends with an error |
 /// | [`idle_time`](Self::idle_time): a kept connection without a request | 60 s | the connection is closed |

@@ -8,12 +8,16 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use listenfd::ListenFd;
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::libc::mode_t;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Group, User, dup2_stdin};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
@@ -239,9 +243,9 @@ impl Listener {
 
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
         let mut file = bind_beside(path, &socket).map_err(failed)?;
-        fs::set_permissions(&file.path, Permissions::from_mode(mode)).map_err(failed)?;
+        set_mode(&file.path, mode).map_err(failed)?;
         if owner.is_some() || group.is_some() {
-            chown(&file.path, owner, group).map_err(|it| {
+            lchown(&file.path, owner, group).map_err(|it| {
                 let (user, group) = (self.owner.as_deref(), self.group.as_deref());
                 not_given_away(&what, user, group, it)
             })?;
@@ -361,6 +365,19 @@ fn bind_beside(path: &Path, socket: &Socket) -> io::Result<SocketFile> {
         }
     }
     Err(ErrorKind::AddrInUse.into())
+}
+
+/// Sets the mode of a socket, and of no file that somebody put in its place: whoever may write to the folder
+/// could have our own rights changed for another file by a symbolic link.
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let bits = Mode::from_bits_truncate(mode as mode_t);
+    match fchmodat(AT_FDCWD, path, bits, FchmodatFlags::NoFollowSymlink) {
+        // Systems that cannot do so, and symbolic links.
+        Err(Errno::EOPNOTSUPP) if fs::symlink_metadata(path)?.file_type().is_socket() => {
+            fs::set_permissions(path, Permissions::from_mode(mode))
+        }
+        set => Ok(set?),
+    }
 }
 
 /// That a socket may take this place.

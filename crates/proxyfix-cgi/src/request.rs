@@ -361,8 +361,9 @@ impl<'a> Requested<'a> {
             [b'/', ..] | b"*" => request_uri,
             absolute => {
                 let (scheme, rest) = absolute.split_at(find(absolute, b":"));
-                let authority =
-                    rest.strip_prefix(b"://").filter(|_| scheme.iter().all(u8::is_ascii_alphabetic));
+                let authority = rest
+                    .strip_prefix(b"://")
+                    .filter(|_| !scheme.is_empty() && scheme.iter().all(u8::is_ascii_alphabetic));
                 let authority =
                     authority.ok_or(Refusal::bad("REQUEST_URI names neither a path nor a URL"))?;
                 &authority[find(authority, b"/?#")..]
@@ -925,7 +926,7 @@ mod tests {
         ] {
             assert_split(&gateway, words, expected);
         }
-        for target in ["*", "x", "?x", "evil.example:80", "1://x", "//"] {
+        for target in ["*", "x", "?x", "evil.example:80", "1://x", "://x/b", "//"] {
             let words = format!("SCRIPT_NAME=/a PATH_INFO=/b REQUEST_URI={target}");
             match target {
                 "//" => assert_split(&gateway, &words, ("/a", false, "/b")),

@@ -447,6 +447,7 @@ impl<H: Handler> Work<H> {
             note(&ended);
         }
         let Place { permit, refuse } = self.room.best(place);
+        self.stop.set_crowded(refuse);
         if refuse {
             report(
                 Report::Connections,

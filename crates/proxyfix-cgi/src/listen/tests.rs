@@ -51,6 +51,17 @@ async fn a_unix_socket_has_its_mode_and_goes_with_the_listener() {
     assert_eq!(mode(&path), 0o600);
 }
 
+#[test]
+fn the_mode_of_no_other_file_is_changed() {
+    let (folder, path) = folder();
+    let other = folder.path().join("other");
+    fs::write(&other, "").unwrap();
+    fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+    symlink(&other, &path).unwrap();
+    assert!(set_mode(&path, 0o666).is_err());
+    assert_eq!(mode(&other), 0o600);
+}
+
 #[tokio::test]
 async fn owner_and_group_are_names_or_numbers() {
     let (_folder, path) = folder();

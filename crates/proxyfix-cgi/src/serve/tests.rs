@@ -147,6 +147,54 @@ async fn connections_beyond_the_limit_are_told_so_and_then_wait() {
     server.stop().await;
 }
 
+/// A request that asks to keep the connection, and the answer.
+async fn ask_fastcgi(io: &mut UnixStream) -> String {
+    let mut pairs = bytes::BytesMut::new();
+    for (name, value) in [("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/")] {
+        fastcgi::write_pair(name.as_bytes(), value.as_bytes(), &mut pairs);
+    }
+    let record = |kind, content: &[u8]| {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[1, kind, 0, 1, 0, length, 0, 0], content].concat()
+    };
+    let begin = record(1, &[0, 1, 1, 0, 0, 0, 0, 0]);
+    let _ = io.write_all(&[begin, record(4, &pairs), record(4, b""), record(5, b"")].concat()).await;
+    let mut answer = vec![0; 4096];
+    let length = io.read(&mut answer).await.unwrap_or(0);
+    String::from_utf8_lossy(answer[..length].get(8..).unwrap_or_default()).into_owned()
+}
+
+#[tokio::test]
+async fn connections_that_are_kept_lock_nobody_out() {
+    let folder = TempDir::new().unwrap();
+    let listener = Listener::from(UnixListener::bind(path(&folder)).unwrap());
+    let gateway = Gateway::new().limits(Limits::default().connections(1));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(gateway.fastcgi(listener.until(async { drop(stopped.await) }), hello()));
+    let connect = || UnixStream::connect(path(&folder));
+
+    let mut kept = connect().await.unwrap();
+    assert!(ask_fastcgi(&mut kept).await.starts_with("Status: 200"));
+    let mut second = connect().await.unwrap();
+    assert!(ask_fastcgi(&mut second).await.starts_with("Status: 503"));
+    drop(second);
+    // The one that holds the place is served once more, and leaves.
+    assert!(ask_fastcgi(&mut kept).await.starts_with("Status: 200"));
+    assert_eq!(ask_fastcgi(&mut kept).await, "");
+    drop(kept);
+    let mut third = connect().await.unwrap();
+    let mut said = ask_fastcgi(&mut third).await;
+    while said.starts_with("Status: 503") {
+        third = connect().await.unwrap();
+        said = ask_fastcgi(&mut third).await;
+    }
+    // Nobody else waits: it is kept.
+    assert!(said.starts_with("Status: 200"));
+    assert!(ask_fastcgi(&mut third).await.starts_with("Status: 200"));
+    drop((stop, third));
+    served.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn what_waited_is_served_once_there_is_room() {
     let server = Server::start(Limits::default().connections(1), hello());
