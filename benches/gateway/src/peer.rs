@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Peer {
     Http,
     Ours,
+    /// The same, where nginx sends only what it reads.
+    Lean,
     TokioFastcgi,
     Go,
     Libfcgi,
@@ -26,12 +28,14 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// Those that stand behind nginx.
-    pub(crate) const BEHIND_NGINX: [Self; 4] = [Self::Http, Self::Ours, Self::TokioFastcgi, Self::Go];
+    pub(crate) const BEHIND_NGINX: [Self; 5] =
+        [Self::Http, Self::Ours, Self::Lean, Self::TokioFastcgi, Self::Go];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Http => "axum over HTTP/1.1",
             Self::Ours => "proxyfix-cgi",
+            Self::Lean => "proxyfix-cgi, only what it reads",
             Self::TokioFastcgi => "tokio-fastcgi",
             Self::Go => "Go net/http/fcgi",
             Self::Libfcgi => "C libfcgi",
@@ -41,7 +45,7 @@ impl Peer {
     fn program(self) -> &'static str {
         match self {
             Self::Http => "http",
-            Self::Ours => "fastcgi",
+            Self::Ours | Self::Lean => "fastcgi",
             Self::TokioFastcgi => "tokio_fastcgi",
             Self::Go => "go-fcgi",
             Self::Libfcgi => "libfcgi",
@@ -50,7 +54,12 @@ impl Peer {
 
     /// Its socket in the folder of the run.
     pub(crate) fn socket(self, place: &Place) -> PathBuf {
-        place.run.join(self.program()).with_extension("sock")
+        place.run.join(self.key()).with_extension("sock")
+    }
+
+    /// What its socket and its upstream are named.
+    fn key(self) -> &'static str {
+        if self == Self::Lean { "lean" } else { self.program() }
     }
 
     /// Starts it.
@@ -60,7 +69,7 @@ impl Peer {
         let _ = fs::remove_file(&socket);
         let mut command = Command::new(place.programs.join(self.program()));
         command.arg(&socket);
-        Running::start(self.program(), place, command, || UnixStream::connect(&socket).is_ok())
+        Running::start(self.key(), place, command, || UnixStream::connect(&socket).is_ok())
     }
 }
 
@@ -171,10 +180,11 @@ impl Nginx {
         let mut servers = String::new();
         for (peer, port) in Peer::BEHIND_NGINX.into_iter().zip(ports) {
             let (module, settings) = match peer {
-                Peer::Http => ("proxy", PROXY),
-                _ => ("fastcgi", FASTCGI),
+                Peer::Http => ("proxy", PROXY.to_owned()),
+                Peer::Lean => ("fastcgi", READ.to_owned()),
+                _ => ("fastcgi", [READ, UNREAD].concat()),
             };
-            let (name, socket) = (peer.program(), peer.socket(place));
+            let (name, socket) = (peer.key(), peer.socket(place));
             let scheme = if peer == Peer::Http { "http://" } else { "" };
             let _ = write!(
                 servers,
@@ -208,18 +218,22 @@ const PROXY: &str = "proxy_http_version 1.1; proxy_set_header Connection \"\";\n
     proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;\n\
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n";
 
-/// FastCGI with kept connections, and what the stock fastcgi_params holds.
-const FASTCGI: &str = "fastcgi_keep_conn on;\n\
-    fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;\n\
-    fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;\n\
+/// FastCGI with kept connections, and the variables that the gateway reads.
+const READ: &str = "fastcgi_keep_conn on;\n\
+    fastcgi_param REQUEST_METHOD $request_method; fastcgi_param REQUEST_URI $request_uri;\n\
+    fastcgi_param QUERY_STRING $query_string; fastcgi_param SERVER_PROTOCOL $server_protocol;\n\
     fastcgi_param SCRIPT_NAME \"\"; fastcgi_param PATH_INFO $uri;\n\
-    fastcgi_param REQUEST_URI $request_uri; fastcgi_param DOCUMENT_URI $document_uri;\n\
-    fastcgi_param DOCUMENT_ROOT $document_root; fastcgi_param SERVER_PROTOCOL $server_protocol;\n\
-    fastcgi_param REQUEST_SCHEME $scheme; fastcgi_param HTTPS $https if_not_empty;\n\
-    fastcgi_param GATEWAY_INTERFACE CGI/1.1; fastcgi_param SERVER_SOFTWARE nginx/$nginx_version;\n\
+    fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;\n\
     fastcgi_param REMOTE_ADDR $remote_addr; fastcgi_param REMOTE_PORT $remote_port;\n\
-    fastcgi_param SERVER_ADDR $server_addr; fastcgi_param SERVER_PORT $server_port;\n\
-    fastcgi_param SERVER_NAME $server_name; fastcgi_param REDIRECT_STATUS 200;\n";
+    fastcgi_param HTTPS $https if_not_empty;\n";
+
+/// The others of the stock fastcgi_params.
+const UNREAD: &str = "\
+    fastcgi_param DOCUMENT_URI $document_uri; fastcgi_param DOCUMENT_ROOT $document_root;\n\
+    fastcgi_param REQUEST_SCHEME $scheme; fastcgi_param GATEWAY_INTERFACE CGI/1.1;\n\
+    fastcgi_param SERVER_SOFTWARE nginx/$nginx_version; fastcgi_param SERVER_ADDR $server_addr;\n\
+    fastcgi_param SERVER_PORT $server_port; fastcgi_param SERVER_NAME $server_name;\n\
+    fastcgi_param REDIRECT_STATUS 200;\n";
 
 /// lighttpd, which starts a process for each request.
 pub(crate) struct Lighttpd {
