@@ -169,3 +169,58 @@ impl Out {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that takes at most so many octets at a time.
+    struct Narrow(usize, Vec<u8>);
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            octets: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let taken = octets.len().min(self.0);
+            self.1.extend_from_slice(&octets[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Two answers, the first of which has two large records and an end that follows them.
+    fn written(at_most: usize) -> Vec<u8> {
+        let (mut out, mut stream, mut count) = (Out::default(), Narrow(at_most, Vec::new()), 0);
+        let mut write = |out: &mut Out| {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(out.poll_write(&mut stream, &mut count, &mut cx).is_ready() && out.is_empty());
+        };
+        out.gather(Some(1), b"Status: 200 OK\r\n\r\n");
+        out.data(Some(1), vec![b'x'; RECORD + LARGE].into());
+        out.end(1);
+        write(&mut out);
+        out.gather(Some(2), b"Status: 204 No Content\r\n\r\n");
+        out.end(2);
+        write(&mut out);
+        assert_eq!(count, stream.1.len() as u64);
+        stream.1
+    }
+
+    #[test]
+    fn an_answer_is_the_same_whatever_pieces_the_web_server_takes() {
+        let whole = written(usize::MAX);
+        assert_eq!(whole.len(), (8 + 18) + (8 + RECORD) + (8 + LARGE) + 24 + (8 + 26) + 24);
+        for at_most in [1, 2, 3, 7, 8, 9, 24, 100, RECORD, RECORD + 8] {
+            assert!(written(at_most) == whole, "at most {at_most} octets at a time");
+        }
+    }
+}
