@@ -232,6 +232,7 @@ where
     /// Waits for the next request; `None` where there is none any more.
     async fn next_head(&mut self, first: bool) -> Result<Option<Head>, Lost> {
         let began = Instant::now();
+        self.shared.lock().shrink();
         // A connection is made for a request, so that the first one is awaited for less long.
         let mut head_began = first.then_some(began);
         let mut told = None;
@@ -848,6 +849,13 @@ impl<IO: AsyncRead + Unpin> State<IO> {
                 return Poll::Ready(Err(Lost::Gone));
             }
             ready!(self.poll_read(cx))?;
+        }
+    }
+
+    /// Gives back the room that a large body took: the connection may be idle for long.
+    fn shrink(&mut self) {
+        if self.size > READ.0 && self.octets.is_empty() {
+            (self.size, self.octets) = (READ.0, BytesMut::new());
         }
     }
 

@@ -69,6 +69,10 @@ use crate::Limits;
 /// | `foo` | `/app/foo` | `/foo` | nginx with the `if` block of old guides |
 /// | `z/foo` | `/appz/foo` | refused with 404 | a split inside a segment |
 ///
+/// A rule of the web server holds for what the path means, a route for how it is spelled: `/static%2Fx` passes a
+/// rule for `/static/`, and a router takes it for one segment. A route such as `/{name}` that is closed to
+/// strangers by such rules alone has to refuse names with a slash.
+///
 /// A declared mount is found in `REQUEST_URI` once that is decoded, its slashes are merged and its dots
 /// removed, on a segment boundary. The path keeps its spelling where that means the same, and is the
 /// cleaned one otherwise. Without `REQUEST_URI`, script name and path are joined.

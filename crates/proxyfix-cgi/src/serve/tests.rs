@@ -328,8 +328,8 @@ async fn a_time_without_end_is_an_error_and_no_panic() {
         Limits::default().write_time(Duration::MAX),
         Limits::default().shutdown_time(Duration::MAX),
     ] {
-        let (io, far_end) = tokio::io::duplex(1);
-        drop(far_end);
+        let (io, other_end) = tokio::io::duplex(1);
+        drop(other_end);
         let served = Gateway::new().limits(limits).serve_connection(io, Peer::local(), hello()).await;
         assert!(served.unwrap_err().to_string().contains("more than 100 years"));
     }
