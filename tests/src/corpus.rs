@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::application::{Digest, Repair, Serve, octets};
 use crate::exact::{Connection, Reply, Sent, exchange, read_head};
 use crate::process::pause;
-use crate::web::{Deploy, Place};
+use crate::web::{Deploy, Place, WebServer};
 use crate::within;
 
 /// Where a gateway knowingly differs from plain HTTP behind the same server.
@@ -65,7 +65,7 @@ impl Journey<'_> {
     /// Starts the application `program` behind `server` twice, as a gateway and over plain HTTP, and
     /// sends everything.
     pub async fn go(self, server: &impl Deploy, program: &str) {
-        let Self { config, http, serve, mount, repair, known } = self;
+        let (config, serve, repair) = (self.config, self.serve, self.repair.clone());
         let mut place = Place::new();
         let mut started = None;
         if serve == Serve::Auto {
@@ -74,6 +74,13 @@ impl Journey<'_> {
             started = Some(place.start_application(program, serve, repair).await);
         }
         let gateway = server.deploy(place, config).await;
+        self.against(gateway, server, program).await;
+        drop(started);
+    }
+
+    /// The same with a `gateway` that somebody else has started.
+    pub async fn against(self, gateway: WebServer, server: &impl Deploy, program: &str) {
+        let Self { http, mount, known, .. } = self;
         let mut plain = Place::new();
         let mounted = Repair::LighttpdCgiRootFix(mount.to_owned());
         let _application = plain.start_application(program, Serve::Http, mounted).await;
@@ -85,7 +92,6 @@ impl Journey<'_> {
         client_gone(gateway.place(), gateway.address(), mount).await;
         parallel(gateway.address(), mount).await;
         kept(gateway.address(), mount).await;
-        drop(started);
     }
 }
 

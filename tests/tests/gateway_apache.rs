@@ -4,6 +4,8 @@
 use proxyfix_tests::apache::installed;
 use proxyfix_tests::application::{Repair, Serve};
 use proxyfix_tests::corpus::{Difference, EVERYWHERE, Journey, differs, may_differ};
+use proxyfix_tests::managers::{Spawned, Supervisor};
+use proxyfix_tests::web::{self, Deploy as _, Place};
 
 const APPLICATION: &str = env!("CARGO_BIN_EXE_application");
 
@@ -132,6 +134,34 @@ async fn fastcgi_on_a_unix_socket_at_the_root() {
 #[tokio::test]
 async fn fastcgi_on_a_unix_socket_below_a_prefix() {
     assert_same("proxy-fcgi-unix-prefix.conf", Serve::FastCgiUnix, PREFIX, joined(PREFIX), &[STREAM]).await;
+}
+
+/// The same, of an application that `start` starts and keeps.
+async fn assert_same_kept<K>(start: impl AsyncFnOnce(&Place) -> K) {
+    const CONFIG: &str = "proxy-fcgi-unix-root.conf";
+    let Some(apache) = installed(CONFIG) else { return };
+    let (serve, repair) = (Serve::Auto, joined(""));
+    let place = Place::new();
+    place.install(APPLICATION, serve, repair.clone());
+    let _kept = start(&place).await;
+    let gateway = apache.deploy(place, CONFIG).await;
+    let known: &[&[Difference]] = &[STREAM, EVERYWHERE, APACHE];
+    let journey = Journey { config: CONFIG, http: "proxy-http-root.conf", serve, mount: "", repair, known };
+    journey.against(gateway, &apache, APPLICATION).await;
+}
+
+#[tokio::test]
+async fn two_processes_of_supervisor_on_one_socket() {
+    let Some(programs) = Supervisor::installed() else { return };
+    assert_same_kept(async |place| Supervisor::start(&programs, place).await).await;
+}
+
+#[tokio::test]
+async fn two_processes_of_spawn_fcgi_on_one_socket() {
+    if web::installed(&["spawn-fcgi"]).is_none() {
+        return;
+    }
+    assert_same_kept(async |place| Spawned::start(place)).await;
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ enum Kind {
         left: Option<u64>,
     },
     #[cfg(feature = "http")]
-    Http(hyper::body::Incoming),
+    Http(Box<crate::web::Incoming>),
 }
 
 /// Where the body of a request comes from.
@@ -58,8 +58,8 @@ impl Body {
     }
 
     #[cfg(feature = "http")]
-    pub(crate) fn http(body: hyper::body::Incoming) -> Self {
-        Self(Kind::Http(body))
+    pub(crate) fn http(body: crate::web::Incoming) -> Self {
+        Self(Kind::Http(Box::new(body)))
     }
 }
 
@@ -113,7 +113,7 @@ impl http_body::Body for Body {
                 })
             }),
             #[cfg(feature = "http")]
-            Kind::Http(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::http),
+            Kind::Http(body) => Pin::new(&mut **body).poll_frame(cx),
         };
         if let Poll::Ready(Some(Err(_))) = next {
             *body = Self::empty();
@@ -174,7 +174,7 @@ impl BodyError {
     }
 
     #[cfg(feature = "http")]
-    fn http(error: hyper::Error) -> Self {
+    pub(crate) fn http(error: hyper::Error) -> Self {
         Self(Flaw::Http(error))
     }
 

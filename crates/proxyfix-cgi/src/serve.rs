@@ -208,8 +208,8 @@ impl Gateway {
     /// is cut off paths that lie below it; a path that does not is taken for one of the root, so that
     /// `/users` and `/yourapplication/users` both show what to expect.
     ///
-    /// Of the [limits](crate::Limits), `connections` (the next ones wait), `head_time` (between requests, too)
-    /// and `shutdown_time` count. Where standard error is a terminal, the address is printed.
+    /// Of the [limits](crate::Limits), `connections` (the next ones wait), `head_time` (between requests, too),
+    /// `body`, `record_time` and `shutdown_time` count; that a client takes nothing of an answer has no limit. Where standard error is a terminal, the address is printed.
     ///
     /// Takes the feature `http`, which is on by default.
     pub async fn serve<S, B>(self, app: S, http_address: &str) -> Result<(), Error>
