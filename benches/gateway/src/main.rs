@@ -211,7 +211,7 @@ fn requests(options: &Options, place: &Place, results: &mut Results) -> Result {
     let (series, costs) = split(in_turn("requests", options.rounds, &[0, 1, 2, 3, 4], measure)?);
     let rates: Vec<_> = series.iter().map(|loads| of(loads, |it| it.rate)).collect();
     let rate = "requests/s behind nginx, kept connections";
-    let lean = "the same, where nginx sends only what the gateway reads";
+    let lean = "the same, with the variables of the guide's fastcgi-stream.conf";
     for (what, ours, theirs, bar) in
         [(rate, 1, 0, 1.0), (lean, 2, 0, 1.0), (rate, 1, 3, 1.6), (rate, 1, 4, 2.5)]
     {

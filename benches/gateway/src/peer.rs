@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Peer {
     Http,
     Ours,
-    /// The same, where nginx sends only what it reads.
+    /// The same, where nginx sends what `fastcgi-stream.conf` of the guide says: what the gateway reads.
     Lean,
     TokioFastcgi,
     Go,
@@ -35,7 +35,7 @@ impl Peer {
         match self {
             Self::Http => "axum over HTTP/1.1",
             Self::Ours => "proxyfix-cgi",
-            Self::Lean => "proxyfix-cgi, only what it reads",
+            Self::Lean => "proxyfix-cgi, with the variables of the guide's fastcgi-stream.conf",
             Self::TokioFastcgi => "tokio-fastcgi",
             Self::Go => "Go net/http/fcgi",
             Self::Libfcgi => "C libfcgi",

@@ -30,6 +30,8 @@ use crate::{Body, BodyError, Gateway, MetaVariables, Refusal, scgi};
 /// Octets that are read at a time at first, and at most; also, how many are read ahead of what the
 /// service asked for.
 const READ: (usize, usize) = (8 << 10, 64 << 10);
+/// Octets of a body that are copied rather than shared.
+const SMALL: usize = 4 << 10;
 /// How long a new connection may still bring a request once the process was told to stop.
 pub(crate) const LATE: Duration = Duration::from_secs(1);
 
@@ -917,6 +919,10 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Input for Shared<IO> {
                         body.too_large = true;
                         report(Report::Limit, &"a body is longer than the limit; it was answered with 413");
                         continue;
+                    }
+                    if data.len() < SMALL {
+                        // A piece holds all that was read together with it.
+                        data = Bytes::copy_from_slice(&data);
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }

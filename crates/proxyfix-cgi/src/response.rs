@@ -144,7 +144,7 @@ impl Gateway {
         }
         if let Some(length) = length {
             // It cannot fail: octets are reserved as they are needed.
-            let _ = write!(head.out, "content-length: {length}\r\n");
+            head.line(CONTENT_LENGTH.as_str(), decimals(length, &mut [0; 20]))?;
         }
         if has_content && !is_typed {
             let detail =
@@ -199,6 +199,20 @@ impl Head<'_> {
     fn end(self) -> Result<(), &'static str> {
         self.out.put_slice(b"\r\n");
         if self.out.len() - self.start > LONGEST_HEAD { Err(TOO_LARGE) } else { Ok(()) }
+    }
+}
+
+/// The digits of a number, without the machinery of formatting: this is written with nearly every response.
+fn decimals(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        // A digit is less than ten.
+        digits[start] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
     }
 }
 
@@ -322,6 +336,13 @@ mod tests {
     }
 
     const TEXT: (&str, &str) = ("content-type", "text/plain");
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in [0, 1, 9, 10, 14, 99, 100, 12_345_678_901, u64::MAX - 1, u64::MAX] {
+            assert_eq!(decimals(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn a_head_is_the_status_and_the_headers() {
