@@ -51,7 +51,7 @@ use tokio::time::timeout;
 
 /// The longest that one step of a journey may take. Nothing is asserted of time; this is for what
 /// would otherwise wait forever.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Does `work`, or panics at the [`DEADLINE`] and says `what` did not happen.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
