@@ -340,7 +340,8 @@ fn second_signal() {
     assert!(!answer(slow).contains("the body"));
     let mut said = String::new();
     log.read_to_string(&mut said).unwrap();
-    assert!(said.contains("1 connections are cut off"), "{said}");
+    // And perhaps some of those that only asked whether anybody accepts.
+    assert!(said.contains(" connections are cut off"), "{said}");
 }
 
 fn bound_here() {
