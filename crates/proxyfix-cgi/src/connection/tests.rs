@@ -700,3 +700,21 @@ async fn told_to_stop_a_connection_finishes_what_it_has() {
     busy.send(&[record(STDIN, 1, b"12345"), record(STDIN, 1, b"")].concat()).await;
     assert!(busy.answer(1).await.stdout.ends_with("5 octets") && busy.is_closed().await);
 }
+
+#[tokio::test]
+async fn a_small_piece_of_a_body_holds_nothing_of_what_was_read_with_it() {
+    let app = Router::new().route(
+        "/",
+        post(async |request: Request| {
+            let piece = request.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+            format!("{} octets, alone: {}", piece.len(), piece.is_unique())
+        }),
+    );
+    for (length, alone) in [(5, true), (4095, true), (5000, false)] {
+        let mut server = Server::start(app.clone(), Limits::default());
+        let body = [record(STDIN, 1, &b"x".repeat(length)), record(STDIN, 1, b"")].concat();
+        server.send(&[head(1, 0, "POST", "/", ""), body].concat()).await;
+        let answer = server.answer(1).await;
+        assert!(answer.stdout.ends_with(&format!("{length} octets, alone: {alone}")), "{answer:?}");
+    }
+}
