@@ -244,8 +244,9 @@ impl Policy {
         if self.plan.listed { Route::Listed(&self.plan.hops) } else { Route::alike(self.trusted()) }
     }
 
-    /// Whether the gate is open to `peer`.
-    pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
+    /// Whether the gate is open to `peer`. For the layers.
+    #[doc(hidden)]
+    pub fn admits(&self, peer: &Peer, proven: bool) -> bool {
         let trusted = self.trusted().allows(peer);
         match self.plan.gate {
             Gate::Address => trusted,
