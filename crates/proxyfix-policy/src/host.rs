@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 
-use crate::text::{DIGITS, LOWER, Machine, Text, UPPER};
+use crate::text::{ANY, DIGITS, LOWER, Machine, Text, UPPER};
 use crate::{Error, Port, Scheme};
 
 /// A host name or address literal, normalised: lower case, no trailing dot, IPv6 in its canonical
@@ -25,7 +25,7 @@ use crate::{Error, Port, Scheme};
 /// # Ok::<(), proxyfix_policy::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(Text<54>);
+pub struct Host(Text<IN_PLACE>);
 
 /// Whether labels may have underscores, which no host name of the DNS has and container names do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,48 +39,33 @@ pub(crate) enum Underscores {
 const LONGEST_HOST: usize = 253;
 /// Bytes of one label of it.
 const LONGEST_LABEL: usize = 63;
+/// Bytes that are held in place; more than most hosts have, and than every address.
+const IN_PLACE: usize = 54;
 
-/// Where the machine stands in a name: at its start, in a label, behind a hyphen, behind a dot; and the same
-/// once more where the name is to be written in another way.
+/// Where the machine stands in a name: at its start, in a label, behind a hyphen, behind a dot; or behind a
+/// capital or a bracket, where it leaves the rest to the grammar.
 const START: u64 = Machine::state(1);
 const LABEL: u64 = Machine::state(2);
 const HYPHEN: u64 = Machine::state(3);
 const DOT: u64 = Machine::state(4);
-const ODD_LABEL: u64 = Machine::state(5);
-const ODD_HYPHEN: u64 = Machine::state(6);
-const ODD_DOT: u64 = Machine::state(7);
+const UNUSUAL: u64 = Machine::state(5);
 
 /// Names of which no label is too long, with and without underscores.
 static NAMES: Machine = names();
-static NAMES_WITH_UNDERSCORES: Machine = plain_bytes(names(), b"_");
+static NAMES_WITH_UNDERSCORES: Machine = label_bytes(names(), b"_", LABEL);
 
 const fn names() -> Machine {
-    let names = plain_bytes(plain_bytes(Machine::new(), LOWER), DIGITS);
-    names
-        .with(START, UPPER, ODD_LABEL)
-        .with(LABEL, UPPER, ODD_LABEL)
-        .with(HYPHEN, UPPER, ODD_LABEL)
-        .with(DOT, UPPER, ODD_LABEL)
-        .with(ODD_LABEL, UPPER, ODD_LABEL)
-        .with(ODD_HYPHEN, UPPER, ODD_LABEL)
-        .with(ODD_DOT, UPPER, ODD_LABEL)
+    let names = label_bytes(label_bytes(Machine::new(), LOWER, LABEL), DIGITS, LABEL);
+    label_bytes(names, UPPER, UNUSUAL)
         .with(LABEL, b"-", HYPHEN)
         .with(HYPHEN, b"-", HYPHEN)
-        .with(ODD_LABEL, b"-", ODD_HYPHEN)
-        .with(ODD_HYPHEN, b"-", ODD_HYPHEN)
         .with(LABEL, b".", DOT)
-        .with(ODD_LABEL, b".", ODD_DOT)
+        .with(START, b"[", UNUSUAL)
+        .with(UNUSUAL, ANY, UNUSUAL)
 }
 
-const fn plain_bytes(names: Machine, bytes: &[u8]) -> Machine {
-    names
-        .with(START, bytes, LABEL)
-        .with(LABEL, bytes, LABEL)
-        .with(HYPHEN, bytes, LABEL)
-        .with(DOT, bytes, LABEL)
-        .with(ODD_LABEL, bytes, ODD_LABEL)
-        .with(ODD_HYPHEN, bytes, ODD_LABEL)
-        .with(ODD_DOT, bytes, ODD_LABEL)
+const fn label_bytes(names: Machine, bytes: &[u8], to: u64) -> Machine {
+    names.with(START, bytes, to).with(LABEL, bytes, to).with(HYPHEN, bytes, to).with(DOT, bytes, to)
 }
 
 impl Host {
@@ -105,7 +90,7 @@ impl Host {
         Self::name_by_the_grammar(text, Underscores::Allowed).map_err(|reason| refused(text, reason))
     }
 
-    /// The grammar, written for people; [`read`](Self::read) takes short names faster, to the same end.
+    /// The grammar, written for people; [`read`](Self::read) takes usual names faster, to the same end.
     fn name_by_the_grammar(text: &[u8], underscores: Underscores) -> Result<Self, &'static str> {
         if let [b'[', inner @ .., b']'] = text {
             return match core::str::from_utf8(inner).ok().and_then(|ip| ip.parse().ok()) {
@@ -161,20 +146,11 @@ impl Host {
     /// Reads a host with or without a port, and says of what it refuses nothing more: requests are full of it.
     pub(crate) fn read(text: &[u8], underscores: Underscores) -> Option<(Self, Option<Port>)> {
         let (name, port) = split_port(text);
+        let mut host = Text::default();
         // So short, no label is too long.
-        if name.len() > LONGEST_LABEL || name.first() == Some(&b'[') {
-            return Some((Self::name_by_the_grammar(name, underscores).ok()?, port));
-        }
-        let (name, is_plain) = match (underscores.names().run(START, name), name) {
-            (LABEL, _) => (name, true),
-            (ODD_LABEL, _) => (name, false),
-            (DOT, [name @ .., _]) => (name, true),
-            (ODD_DOT, [name @ .., _]) => (name, false),
-            _ => return None,
-        };
-        let mut host = Text::new(name);
-        if !is_plain {
-            host.make_lower_case();
+        let end = if name.len() <= IN_PLACE { underscores.names().run(START, name) } else { UNUSUAL };
+        if end != LABEL || host.push(name).is_none() {
+            return Some((unusual(end, name, underscores)?, port));
         }
         Some((Self(host), port))
     }
@@ -202,9 +178,7 @@ impl Underscores {
 /// Splits a colon and a port from the end. A colon that stays is in no name.
 #[inline]
 fn split_port(text: &[u8]) -> (&[u8], Option<Port>) {
-    if !text.last().is_some_and(u8::is_ascii_digit) {
-        return (text, None);
-    }
+    let [.., b'0'..=b'9'] = text else { return (text, None) };
     let (mut rest, mut number, mut unit) = (text, 0, 1);
     while let [before @ .., byte] = rest {
         let digit = byte.wrapping_sub(b'0');
@@ -224,6 +198,20 @@ fn split_port(text: &[u8]) -> (&[u8], Option<Port>) {
         rest = before;
     }
     (text, None)
+}
+
+/// Reads what is not yet as it is written, long, or an address in brackets: out of the way of what is usual.
+#[cold]
+fn unusual(end: u64, name: &[u8], underscores: Underscores) -> Option<Host> {
+    if !matches!(end, DOT | UNUSUAL) {
+        return None;
+    }
+    if name.len() > IN_PLACE || name.starts_with(b"[") {
+        return Host::name_by_the_grammar(name, underscores).ok();
+    }
+    let mut host = Text::new(name.strip_suffix(b".").unwrap_or(name));
+    host.make_lower_case();
+    (underscores.names().run(START, host.as_bytes()) == LABEL).then_some(Host(host))
 }
 
 fn refused(text: &[u8], reason: &'static str) -> Error {

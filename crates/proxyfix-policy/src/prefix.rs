@@ -20,10 +20,12 @@ use crate::text::{ANY, DIGITS, LOWER, Machine, Text, UPPER};
 /// UTF-8 outside ASCII, so that a prefix can neither name another host nor leave its place once it
 /// is put into a URL, a cookie path or a `Location`. At most 1 024 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Prefix(Text<30>);
+pub struct Prefix(Text<IN_PLACE>);
 
 /// Bytes of a prefix.
 const LONGEST_PREFIX: usize = 1024;
+/// Bytes that are held in place; more than most prefixes have.
+const IN_PLACE: usize = 30;
 
 /// Where the machine stands: at the start; behind a slash; behind one dot or two that began a segment; in a
 /// segment; behind an escape, of which the machine knows nothing.
@@ -89,14 +91,12 @@ impl Prefix {
 
     /// Reads a prefix, and says of what it refuses nothing more: requests are full of it.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
-        if text.len() > LONGEST_PREFIX {
-            return None;
-        }
-        match PREFIXES.run(START, text) {
-            SEGMENT => Some(Self(Text::new(text))),
-            // One trailing slash, or nothing but one.
-            SLASH => Some(Self(Text::new(text.split_last()?.1))),
-            START => Some(Self::root()),
+        let plain = text.strip_suffix(b"/").unwrap_or(text);
+        let mut prefix = Text::default();
+        let end = if plain.len() <= IN_PLACE { PREFIXES.run(START, plain) } else { ESCAPED };
+        match end {
+            START | SEGMENT => prefix.push(plain).map(|()| Self(prefix)),
+            // With escapes, or long: out of the way of what is usual.
             ESCAPED => by_the_grammar(text).ok(),
             _ => None,
         }

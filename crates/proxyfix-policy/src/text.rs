@@ -13,13 +13,12 @@ pub(crate) struct Text<const N: usize>(Held<N>);
 
 #[derive(Clone)]
 enum Held<const N: usize> {
-    Inline { length: u8, bytes: [u8; N] },
+    InPlace { length: u8, bytes: [u8; N] },
     Heap(Box<str>),
 }
 
 impl<const N: usize> Text<N> {
     /// Holds `ascii`, which a grammar has checked.
-    #[inline]
     pub(crate) fn new(ascii: &[u8]) -> Self {
         let mut text = Self::default();
         match text.push(ascii) {
@@ -28,10 +27,10 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// Appends `ascii`, if it fits in place.
+    /// Appends `ascii`, which a grammar has checked, if it fits in place.
     #[inline]
-    fn push(&mut self, ascii: &[u8]) -> Option<()> {
-        let Held::Inline { length, bytes } = &mut self.0 else { return None };
+    pub(crate) fn push(&mut self, ascii: &[u8]) -> Option<()> {
+        let Held::InPlace { length, bytes } = &mut self.0 else { return None };
         let start = usize::from(*length);
         let end = start + ascii.len();
         bytes.get_mut(start..end)?.copy_from_slice(ascii);
@@ -44,11 +43,10 @@ impl<const N: usize> Text<N> {
         Self(Held::Heap(String::from_utf8_lossy(ascii).into()))
     }
 
-    #[cold]
     pub(crate) fn make_lower_case(&mut self) {
         match &mut self.0 {
             // All of the array: a fixed length is a few vector instructions.
-            Held::Inline { bytes, .. } => bytes.make_ascii_lowercase(),
+            Held::InPlace { bytes, .. } => bytes.make_ascii_lowercase(),
             Held::Heap(text) => text.make_ascii_lowercase(),
         }
     }
@@ -56,7 +54,7 @@ impl<const N: usize> Text<N> {
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            Held::Inline { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Held::InPlace { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
             Held::Heap(text) => text.as_bytes(),
         }
     }
@@ -64,7 +62,7 @@ impl<const N: usize> Text<N> {
     pub(crate) fn as_str(&self) -> &str {
         match &self.0 {
             // ASCII by construction, so the default never is.
-            Held::Inline { .. } => core::str::from_utf8(self.as_bytes()).unwrap_or_default(),
+            Held::InPlace { .. } => core::str::from_utf8(self.as_bytes()).unwrap_or_default(),
             Held::Heap(text) => text,
         }
     }
@@ -72,7 +70,7 @@ impl<const N: usize> Text<N> {
 
 impl<const N: usize> Default for Text<N> {
     fn default() -> Self {
-        Self(Held::Inline { length: 0, bytes: [0; N] })
+        Self(Held::InPlace { length: 0, bytes: [0; N] })
     }
 }
 
@@ -186,7 +184,7 @@ mod tests {
         for (text, inline) in [("", true), ("abcdef", true), ("abcdefg", false)] {
             let held = Text::<6>::new(text.as_bytes());
             assert_eq!(
-                (held.as_str().to_string(), matches!(held.0, Held::Inline { .. })),
+                (held.as_str().to_string(), matches!(held.0, Held::InPlace { .. })),
                 (text.into(), inline)
             );
         }
