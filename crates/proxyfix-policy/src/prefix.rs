@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_small_and_in_place() {
+    fn the_size_of_a_prefix() {
         assert_eq!((size_of::<Prefix>(), size_of::<Option<Prefix>>()), (32, 32));
     }
 }
