@@ -242,16 +242,9 @@ impl Judge {
             && !peer.is_unknown()
             && parts.uri.authority().is_none()
             && scan.hosts == 1
-            && scan.host.is_some_and(|host| names_plainly(&self.policy, host.as_bytes()))
+            && scan.host.is_some_and(|host| self.policy.names_plainly(host.as_bytes(), Scheme::Http))
             && !tracing::event_enabled!(tracing::Level::DEBUG)
     }
-}
-
-fn names_plainly(policy: &Policy, line: &[u8]) -> bool {
-    policy.read_host(line).is_ok_and(|(host, port)| {
-        let port = port.filter(|port| *port != Scheme::Http.default_port());
-        Text { host: host.as_str(), port }.is(line)
-    })
 }
 
 /// The peer of a request that no fix has judged.
@@ -474,7 +467,7 @@ enum Said {
 
 impl Said {
     fn read(policy: &Policy, text: &[u8]) -> Self {
-        policy.read_host(text).map_or(Self::Junk, Self::Host)
+        policy.host(text).map_or(Self::Junk, Self::Host)
     }
 
     fn host(&self) -> Option<&HostAndPort> {
@@ -628,7 +621,7 @@ impl Named {
         let Some(host) = origin.host() else {
             return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
         };
-        let text = Text { host: host.as_str(), port: origin.port() };
+        let text = Text { host: host.as_bytes(), port: origin.port() };
         let stays = scan.host.is_some_and(|line| !self.several && text.is(line.as_bytes()));
         if stays {
             return HostLine::Stays;
@@ -652,7 +645,7 @@ impl Named {
             }
             return;
         };
-        let text = Text { host: host.as_str(), port: origin.port() };
+        let text = Text { host: host.as_bytes(), port: origin.port() };
         let scheme = origin.scheme();
         let authority = uri::authority(parts);
         let wanted =
@@ -687,14 +680,14 @@ impl HostLine {
 
 /// A host and its port as `Host` and a target write them.
 struct Text<'a> {
-    host: &'a str,
+    host: &'a [u8],
     port: Option<Port>,
 }
 
 impl Text<'_> {
     /// Whether `octets` are this text, found out without writing it.
     fn is(&self, octets: &[u8]) -> bool {
-        match (octets.strip_prefix(self.host.as_bytes()), self.port) {
+        match (octets.strip_prefix(self.host), self.port) {
             (Some([]), None) => true,
             (Some([b':', digits @ ..]), Some(port)) => Port::from_bytes(digits).is_ok_and(|it| it == port),
             _ => false,
@@ -703,7 +696,7 @@ impl Text<'_> {
 
     fn to_vec(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.host.len() + ":65535".len());
-        text.extend_from_slice(self.host.as_bytes());
+        text.extend_from_slice(self.host);
         if let Some(port) = self.port {
             // Writing to a vector does not fail.
             let _ = write!(text, ":{port}");
