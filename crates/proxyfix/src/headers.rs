@@ -114,11 +114,13 @@ impl Removed {
     }
 
     /// The most lines that one header had.
+    #[cfg(feature = "guard")]
     pub(crate) fn most_lines(&self) -> usize {
         self.lines.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).max().unwrap_or_default()
     }
 
     /// The most bytes that the values of one family had: `X-Forwarded-*` is one, others stand alone.
+    #[cfg(feature = "guard")]
     pub(crate) fn most_bytes(&self) -> usize {
         let (mut family, mut most) = (0, 0);
         for lines in self.lines.chunk_by(|a, b| a.0 == b.0) {
