@@ -351,7 +351,7 @@ macro_rules! options {
             }
 
             /// Does not report this finding of [`Policy::lint`](crate::Policy::lint) as the fix is built: it
-            /// is meant. `Code::HostUnrestricted`, for instance, where a [`Guard`](crate::Guard) behind the
+            /// is meant. `Code::HostUnrestricted`, for instance, where a `Guard` behind the
             /// fix lists the hosts.
             pub fn accept(mut self, code: $crate::lint::Code) -> Self {
                 self.options.accepted.push(code);

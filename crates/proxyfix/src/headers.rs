@@ -434,11 +434,13 @@ impl Removed {
     }
 
     /// The most lines that one header had.
+    #[cfg(feature = "guard")]
     pub(crate) fn most_lines(&self) -> usize {
         self.sizes().map(|(_, lines, _)| lines).max().unwrap_or_default()
     }
 
     /// The most bytes that the values of one family had: `X-Forwarded-*` is one, others stand alone.
+    #[cfg(feature = "guard")]
     pub(crate) fn most_bytes(&self) -> usize {
         let (mut family, mut most) = (0, 0);
         for (name, _, bytes) in self.sizes() {

@@ -58,7 +58,7 @@
 //! | read the networks that a provider publishes | [`Ranges`] | `ranges.rs` |
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
-//! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
+//! | answer 400 or 421 where the origin is not what you demand | `Guard`, with the feature `guard` | `guard.rs` |
 //! | be told what a policy permits and should not | [`Policy::lint`], the module [`lint`] | the crate `proxyfix-policy` |
 //! | be told when the policy and the proxies do not fit | [`Sentinels`] | `sentinels.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
@@ -93,6 +93,7 @@ pub mod config;
 mod custom_proxy_fix;
 pub mod events;
 mod fix;
+#[cfg(feature = "guard")]
 mod guard;
 mod head;
 mod headers;
@@ -121,6 +122,8 @@ pub use canonical::Canonical;
 pub use config::Config;
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
 pub use fix::{Connection, Fix, FixLayer, Fixed, layer};
+#[cfg(feature = "guard")]
+#[cfg_attr(docsrs, doc(cfg(feature = "guard")))]
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
