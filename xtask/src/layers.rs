@@ -106,11 +106,13 @@ fn no_counter() -> Option<String> {
 /// Builds the program that counts, and runs it.
 fn count() -> Result<Costs> {
     let metadata = metadata()?;
-    let dir = Path::new(metadata["target_directory"].as_str().unwrap_or_default()).join("benches");
+    let dir = Path::new(metadata["target_directory"].as_str().unwrap_or_default()).join("layers");
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let target = text(&dir);
-    // Compiled as the record was, whatever the environment and the configuration of the user say.
-    let mut build = vec!["RUSTFLAGS=", "CARGO_INCREMENTAL=0", "cargo", "build", "--release", "--locked"];
+    // Compiled as the record was, wherever the checkout is and whatever the user has configured.
+    let wrapper = format!("RUSTC_WRAPPER={ROOT}/benches/layers/rustc.sh");
+    let mut build = vec![&*wrapper, "RUSTFLAGS=", "CARGO_INCREMENTAL=0"];
+    build.extend(["cargo", "build", "--release", "--locked"]);
     build.extend(["--manifest-path", "benches/layers/Cargo.toml", "--target-dir", &target, "--bin", "count"]);
     run("counter", &build, "mend what the compiler names above")?;
     let file: PathBuf = dir.join("costs.json");
