@@ -394,6 +394,7 @@ impl Removed {
         self.first.iter().flatten().chain(&self.more)
     }
 
+    #[cfg(feature = "guard")]
     fn name(&self, line: &Line) -> &str {
         let index = line.name as usize;
         PROTECTED_HEADERS.get(index).copied().unwrap_or_else(|| self.others[index - COUNT].as_str())
@@ -421,6 +422,7 @@ impl Removed {
     }
 
     /// The number of lines and of bytes of each header in turn, and its name.
+    #[cfg(feature = "guard")]
     fn sizes(&self) -> impl Iterator<Item = (&str, usize, usize)> {
         let mut lines = self.lines().peekable();
         std::iter::from_fn(move || {
