@@ -1,7 +1,6 @@
 //! What hops state about the hop before them, in which header.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 pub(crate) use crate::forwarded::{RawElement as Element, Value, element_at};
 use crate::lexer::{Entries, Entry, Quoting};
@@ -124,12 +123,7 @@ pub trait Claims {
 /// Pairs of name and value, in wire order; names are compared ASCII case-insensitively.
 impl Claims for [(&str, &[u8])] {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let matching: Vec<&[u8]> = self
-            .iter()
-            .filter(|(line, _)| line.eq_ignore_ascii_case(name))
-            .map(|(_, value)| *value)
-            .collect();
-        matching.into_iter()
+        self.iter().filter(move |(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 }
 

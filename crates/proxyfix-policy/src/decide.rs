@@ -1,12 +1,10 @@
 //! The decision: which claims count, and what follows from them.
 
-use alloc::sync::Arc;
-
 use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
 use crate::host::Underscores;
 use crate::lexer::{Entries, Entry, Quoting};
 use crate::node::{Node, with_port};
-use crate::origin::Steps;
+use crate::origin::{Places, Steps};
 use crate::policy::{Rule, Source};
 use crate::sentence::{Flaw, Notes, Sent};
 use crate::topology::{Hop, Route};
@@ -82,12 +80,13 @@ impl Policy {
 
         let chain = claim.chain_outcome();
         let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
-        let mut places = [None; 5];
-        places[Field::For as usize] = (found.position > 0).then_some(place);
+        let mut places = Places::default();
+        places.set(Field::For, (found.position > 0).then_some(place));
         let mut outcomes = [Outcome::NotRead; 5];
         outcomes[Field::For as usize] = chain;
         let mut note = |field: Field, taken: (Outcome, Option<Place>)| {
-            (outcomes[field as usize], places[field as usize]) = taken;
+            outcomes[field as usize] = taken.0;
+            places.set(field, taken.1);
         };
 
         let (scheme, taken) = claim.take(Field::Proto, Scheme::from_bytes);
@@ -125,7 +124,7 @@ impl Policy {
             outcomes,
             places,
             steps,
-            trusted_hops: found.trusted_hops,
+            trusted_hops: u8::try_from(found.trusted_hops).unwrap_or(u8::MAX),
             declared_hops: self.declared_hops(),
             generation: self.generation,
             notes,
@@ -133,11 +132,12 @@ impl Policy {
     }
 
     /// How many proxies are said to stand in front of the service.
-    fn declared_hops(&self) -> Option<usize> {
+    fn declared_hops(&self) -> Option<u8> {
         if self.plan.listed {
-            Some(self.plan.hops.len())
+            // A topology has as many as a walk at the most.
+            u8::try_from(self.plan.hops.len()).ok()
         } else {
-            self.trusted().declared_hops().map(usize::from)
+            self.trusted().declared_hops()
         }
     }
 
@@ -262,21 +262,37 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// What the sentence needs besides the decision: looked for where something is worth a word.
     fn notes(&self, outcomes: [Outcome; 5]) -> Notes {
         let policy = self.policy;
-        let mut notes = Notes { more: self.found.more, ..Notes::default() };
-        if policy.plan.listed || self.found.more || self.ending != Ending::ClientFound {
-            notes.plans[Field::For as usize] = Some(Arc::clone(&policy.plan));
+        let plan = &policy.plan;
+        let mut notes = Notes::of(plan);
+        if self.found.more {
+            notes.mark(Notes::MORE);
+        }
+        if policy.trusted().trusts_every_peer() {
+            notes.mark(Notes::EVERYONE);
+        }
+        let worth_a_word = plan.listed || self.found.more || self.ending != Ending::ClientFound;
+        if plan.named[Field::For as usize] && worth_a_word {
+            notes.name(Field::For, plan);
         }
         match self.ending {
             Ending::PeerUntrusted => {
                 let read = Field::ALL.into_iter().find(|field| policy.reads(*field));
-                notes.sent = read.filter(|field| self.states(policy.header(*field))).map(Sent::Read);
+                if let Some(field) = read.filter(|field| self.states(policy.header(*field))) {
+                    let brief = plan.briefs[field as usize];
+                    notes.sent = Some(if plan.named[field as usize] {
+                        notes.name(Field::For, plan);
+                        Sent::Read(field)
+                    } else {
+                        Sent::read(field, brief)
+                    });
+                }
             }
             Ending::HeaderAbsent if policy.reads(Field::For) => {
-                let read = policy.plan.chain_header(self.found.trusted_hops);
-                let other = |header: &&str| Some(*header) != read && self.states(Some(header));
-                notes.sent = Sent::CHAINS.into_iter().find(other).map(Sent::Other);
+                let read = plan.chain_header(self.found.trusted_hops);
+                let other = |chain: &Sent| chain.name() != read && self.states(chain.name());
+                notes.sent = Sent::CHAINS.into_iter().find(other);
             }
-            Ending::Malformed | Ending::Opaque => notes.flaws[Field::For as usize] = self.flaw(),
+            Ending::Malformed | Ending::Opaque => notes.flaw = self.flaw(),
             _ => {}
         }
         for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
@@ -284,19 +300,20 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
                 Outcome::Absent if field == Field::Proto => {}
                 Outcome::Refused(Refusal::Asymmetric | Refusal::TooFew) => {
                     let lines = self.claims.lines(field.x_forwarded_name());
-                    let count = values(lines).take(MOST_VALUES).count();
-                    notes.values[field as usize] = u8::try_from(count).unwrap_or(u8::MAX);
+                    notes.count_values(field, values(lines).take(MOST_VALUES).count());
                 }
                 Outcome::Refused(Refusal::Malformed) if field == Field::Host => {
                     let underscores = |text: &[u8]| Host::read_with_port(text, Underscores::Allowed);
                     if self.take(field, underscores).0.is_some() {
-                        notes.flaws[field as usize] = Some(Flaw::Underscore);
+                        notes.mark(Notes::UNDERSCORED);
                     }
                 }
                 Outcome::Refused(_) => {}
                 _ => continue,
             }
-            notes.plans[field as usize] = Some(Arc::clone(&policy.plan));
+            if plan.named[field as usize] {
+                notes.name(field, plan);
+            }
         }
         notes
     }

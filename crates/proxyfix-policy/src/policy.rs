@@ -7,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::host::Underscores;
+use crate::sentence::Brief;
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::{Error, Family, Field, Host, Origin, Peer, Port, Topology, TrustedProxies};
@@ -47,6 +48,9 @@ pub(crate) struct Plan {
     pub(crate) sources: [Source; 5],
     pub(crate) gate: Gate,
     pub(crate) underscores: Underscores,
+    /// What sentences say of the sources, and which of them have names of the operator's; made of the rest.
+    pub(crate) briefs: [Brief; 5],
+    pub(crate) named: [bool; 5],
 }
 
 /// Where one field is read.
@@ -236,7 +240,9 @@ impl Policy {
         own.chain(hops.map(|hop| hop.family.chain_header()))
     }
 
-    fn of(plan: Plan) -> Self {
+    fn of(mut plan: Plan) -> Self {
+        plan.briefs = Field::ALL.map(|field| plan.brief(field).unwrap_or_default());
+        plan.named = Field::ALL.map(|field| plan.brief(field).is_none());
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -269,6 +275,19 @@ impl Plan {
 }
 
 impl Plan {
+    /// `None` where the operator named something.
+    fn brief(&self, field: Field) -> Option<Brief> {
+        let family = self.hops.first().map(|hop| &hop.family);
+        match (&self.sources[field as usize], family) {
+            _ if self.listed => None,
+            (Source::Family(rule), Some(Family::XForwarded)) => Some(Brief::X_FORWARDED.with(*rule)),
+            (Source::Family(rule), Some(Family::Forwarded)) => Some(Brief::FORWARDED.with(*rule)),
+            (Source::Off, _) if field == Field::For => Some(Brief::NOWHERE),
+            (Source::Off, _) => Some(Brief::X_FORWARDED),
+            _ => None,
+        }
+    }
+
     /// The header in which the last of so many trusted hops names who is connected to it, in lower case.
     pub(crate) fn chain_header(&self, trusted_hops: usize) -> Option<&str> {
         let header = match &self.sources[Field::For as usize] {
@@ -294,6 +313,8 @@ impl From<TrustedProxies> for Policy {
             sources: [for_, proto, Source::Off, Source::Off, Source::Off],
             gate: Gate::Address,
             underscores: Underscores::Refused,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
         })
     }
 }
@@ -314,6 +335,8 @@ impl From<Topology> for Policy {
             sources,
             gate: if demanded { Gate::AddressAndProof } else { Gate::Address },
             underscores: Underscores::Refused,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
         })
     }
 }
@@ -467,6 +490,8 @@ impl PolicyBuilder {
             sources,
             gate: self.gate,
             underscores: self.underscores,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
         }))
     }
 }
