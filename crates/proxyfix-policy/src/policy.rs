@@ -10,7 +10,7 @@ use crate::host::Underscores;
 use crate::sentence::Brief;
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Origin, Peer, Port, Topology, TrustedProxies};
+use crate::{Error, Family, Field, Host, Origin, Peer, Port, Scheme, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -227,6 +227,19 @@ impl Policy {
     /// Reads a host as this policy does: [`Host::with_port`], with underscores where it takes them.
     pub fn read_host(&self, text: &[u8]) -> Result<(Host, Option<Port>), Error> {
         Host::read_with_port(text, self.plan.underscores)
+    }
+
+    /// As [`read_host`](Self::read_host), without a reason for what is refused. For the layers.
+    #[doc(hidden)]
+    pub fn host(&self, text: &[u8]) -> Option<(Host, Option<Port>)> {
+        Host::read(text, self.plan.underscores)
+    }
+
+    /// Whether `text` is a host, with or without a port, that stands as the layers write it for `scheme`: lower
+    /// case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no. For the layers.
+    #[doc(hidden)]
+    pub fn names_plainly(&self, text: &[u8], scheme: Scheme) -> bool {
+        Host::is_plain(text, self.plan.underscores, scheme)
     }
 
     /// The headers that carry a single value for this policy, in lower case.
