@@ -263,9 +263,14 @@ impl Policy {
         if self.plan.listed { Route::Listed(&self.plan.hops) } else { Route::alike(self.trusted()) }
     }
 
-    /// Whether the gate is open to `peer`.
-    pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
-        let trusted = self.trusted().allows(peer);
+    /// Whether the gate is open to `peer`, which did or did not give the proof that is asked for. For the layers.
+    #[doc(hidden)]
+    pub fn admits(&self, peer: &Peer, proven: bool) -> bool {
+        self.opens_to(peer, self.trusted().allows(peer), proven)
+    }
+
+    #[inline]
+    pub(crate) fn opens_to(&self, peer: &Peer, trusted: bool, proven: bool) -> bool {
         match self.plan.gate {
             Gate::Address => trusted,
             Gate::AddressAndProof => trusted && proven,

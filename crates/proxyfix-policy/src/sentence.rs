@@ -210,7 +210,7 @@ impl Notes {
     /// That this policy is to be asked what the operator named.
     pub(crate) fn name(&mut self, field: Field, plan: &Arc<Plan>) {
         self.briefs[field as usize] = Brief::NAMED;
-        self.plan = Some(Arc::clone(plan));
+        self.plan.get_or_insert_with(|| Arc::clone(plan));
     }
 
     pub(crate) fn count_values(&mut self, field: Field, values: usize) {
