@@ -19,13 +19,13 @@ const RECORD: &str = "cargo xtask bench layers --record";
 
 /// How far instructions may be from the record, in percent and in addition.
 ///
-/// Run after run, on any processor, they are the same to the last. What may differ without a change of
-/// the code is where a hash puts an extension, because the path of the checkout is in its hash.
-const MARGIN: (u64, u64) = (2, 16);
+/// Where nothing changes they are the same to the last, on any processor and wherever the checkout is;
+/// this much a change of the code may move without a word.
+const MARGIN: (u64, u64) = (2, 8);
 
-/// The same, where another compiler or C library is used than for the record: they inline, copy and
-/// allocate otherwise, but not twice as much.
-const WIDE_MARGIN: (u64, u64) = (25, 100);
+/// The same, where another compiler or C library is used than for the record. Two releases of the compiler
+/// moved costs by 1.3 percent, and other hashes of the types move them by up to 60.
+const WIDE_MARGIN: (u64, u64) = (10, 64);
 
 /// What one call of a case takes beyond its floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub(super) fn check() -> Result {
         Costs::read(&text).ok_or_else(|| format!("{FILE} is no record of costs: make one by `{RECORD}`"))?;
     if !recorded.is_comparable(&costs) {
         println!(
-            "ATTENTION: recorded with {} and {}, counted with {} and {}. What is a quarter dearer fails, and what \
-             is cheaper passes; the bytes of allocations are not compared",
+            "ATTENTION: recorded with {} and {}, counted with {} and {}. What is 10 % dearer fails; what is cheaper \
+             passes, and the bytes of allocations are not compared",
             recorded.compiler, recorded.libc, costs.compiler, costs.libc
         );
     }
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn within_the_margin_nothing_is_said() {
-        for instructions in [964, 1000, 1036] {
+        for instructions in [972, 1000, 1028] {
             assert!(findings("rustc 1", Cost { instructions, ..COST }).is_empty(), "{instructions}");
         }
     }
@@ -249,12 +249,12 @@ mod tests {
     fn dearer_and_cheaper_have_to_be_recorded() {
         let said = |now| findings("rustc 1", now);
         assert_eq!(
-            said(Cost { instructions: 1037, ..COST }),
-            ["a: b is dearer: 1037 instructions, recorded are 1000 (± 36 are allowed)"]
+            said(Cost { instructions: 1029, ..COST }),
+            ["a: b is dearer: 1029 instructions, recorded are 1000 (± 28 are allowed)"]
         );
         assert_eq!(
-            said(Cost { instructions: 963, ..COST }),
-            ["a: b is cheaper: 963 instructions, recorded are 1000 (± 36 are allowed)"]
+            said(Cost { instructions: 971, ..COST }),
+            ["a: b is cheaper: 971 instructions, recorded are 1000 (± 28 are allowed)"]
         );
         assert_eq!(
             said(Cost { allocations: 3, bytes: 332, ..COST }),
@@ -265,8 +265,8 @@ mod tests {
     #[test]
     fn another_compiler_may_do_better_but_not_much_worse() {
         let said = |now| findings("rustc 2", now).len();
-        assert_eq!(said(Cost { instructions: 1350, bytes: 400, ..COST }), 0);
-        assert_eq!(said(Cost { instructions: 1351, ..COST }), 1);
+        assert_eq!(said(Cost { instructions: 1164, bytes: 400, ..COST }), 0);
+        assert_eq!(said(Cost { instructions: 1165, ..COST }), 1);
         assert_eq!(said(Cost { instructions: 1, ..COST }), 0);
         assert_eq!(said(Cost { allocations: 3, ..COST }), 1);
     }
