@@ -27,13 +27,20 @@ impl Field {
 
     /// `for`, `proto`, `host`, `port` or `prefix`.
     pub const fn as_str(self) -> &'static str {
-        ["for", "proto", "host", "port", "prefix"][self as usize]
+        const NAMES: &[&str; 5] = &["for", "proto", "host", "port", "prefix"];
+        NAMES[self as usize]
     }
 
     /// The header that carries the field in the `X-Forwarded-*` family, in lower case.
     pub const fn x_forwarded_name(self) -> &'static str {
-        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"]
-            [self as usize]
+        const NAMES: &[&str; 5] = &[
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+        ];
+        NAMES[self as usize]
     }
 
     /// The field of this name, as in [`as_str`](Self::as_str).

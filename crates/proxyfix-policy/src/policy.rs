@@ -1,5 +1,6 @@
 //! Which claims are read, and from where.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -7,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::host::Underscores;
-use crate::sentence::Brief;
+use crate::sentence::{Brief, Sent};
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::{Error, Family, Field, Host, Origin, Peer, Port, Scheme, Topology, TrustedProxies};
@@ -51,6 +52,10 @@ pub(crate) struct Plan {
     /// What sentences say of the sources, and which of them have names of the operator's; made of the rest.
     pub(crate) briefs: [Brief; 5],
     pub(crate) named: [bool; 5],
+    /// The first header that is read, and how a sentence says that a stranger sent it.
+    pub(crate) asked: Option<(String, Sent)>,
+    /// How many proxies are said to stand in front of the service.
+    pub(crate) declared: Option<u8>,
 }
 
 /// Where one field is read.
@@ -256,6 +261,16 @@ impl Policy {
     fn of(mut plan: Plan) -> Self {
         plan.briefs = Field::ALL.map(|field| plan.brief(field).unwrap_or_default());
         plan.named = Field::ALL.map(|field| plan.brief(field).is_none());
+        let read = Field::ALL.into_iter().find_map(|field| plan.header(field).map(|header| (field, header)));
+        plan.asked = read.map(|(field, header)| {
+            let sent = plan.brief(field).map_or(Sent::Read(field), |brief| Sent::read(field, brief));
+            (header.to_owned(), sent)
+        });
+        plan.declared = match plan.hops.as_slice() {
+            // A topology has as many as a walk at the most.
+            hops if plan.listed => u8::try_from(hops.len()).ok(),
+            hops => hops.first().and_then(|hop| hop.who.declared_hops()),
+        };
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -333,6 +348,8 @@ impl From<TrustedProxies> for Policy {
             underscores: Underscores::Refused,
             briefs: [Brief::X_FORWARDED; 5],
             named: [false; 5],
+            asked: None,
+            declared: None,
         })
     }
 }
@@ -355,6 +372,8 @@ impl From<Topology> for Policy {
             underscores: Underscores::Refused,
             briefs: [Brief::X_FORWARDED; 5],
             named: [false; 5],
+            asked: None,
+            declared: None,
         })
     }
 }
@@ -510,6 +529,8 @@ impl PolicyBuilder {
             underscores: self.underscores,
             briefs: [Brief::X_FORWARDED; 5],
             named: [false; 5],
+            asked: None,
+            declared: None,
         }))
     }
 }
