@@ -515,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_small_and_in_place() {
+    fn the_size_of_a_host() {
         assert_eq!((size_of::<Host>(), size_of::<Option<Host>>()), (56, 56));
     }
 }

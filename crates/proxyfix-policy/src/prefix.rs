@@ -84,9 +84,10 @@ impl Prefix {
 
     /// Reads a prefix from bytes.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
-        Self::read(text)
-            .map_or_else(|| by_the_grammar(text), Ok)
-            .map_err(|reason| Error::value("a path prefix", text, reason))
+        match Self::read(text) {
+            Some(prefix) => Ok(prefix),
+            None => by_the_grammar(text).map_err(|reason| Error::value("a path prefix", text, reason)),
+        }
     }
 
     /// Reads a prefix, and says of what it refuses nothing more: requests are full of it.
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_small_and_in_place() {
+    fn the_size_of_a_prefix() {
         assert_eq!((size_of::<Prefix>(), size_of::<Option<Prefix>>()), (32, 32));
     }
 }

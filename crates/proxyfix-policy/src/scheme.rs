@@ -99,4 +99,18 @@ mod tests {
             assert!(text.parse::<Scheme>().is_err(), "{text:?}");
         }
     }
+
+    #[test]
+    fn another_byte_in_any_place_is_no_scheme() {
+        for scheme in [Scheme::Http, Scheme::Https] {
+            for place in 0..scheme.as_str().len() {
+                for byte in 0..=u8::MAX {
+                    let mut text = scheme.as_str().as_bytes().to_vec();
+                    text[place] = byte;
+                    let same = text.eq_ignore_ascii_case(scheme.as_str().as_bytes());
+                    assert_eq!(Scheme::read(&text), same.then_some(scheme), "{}", text.escape_ascii());
+                }
+            }
+        }
+    }
 }
