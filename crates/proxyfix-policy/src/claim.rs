@@ -125,12 +125,23 @@ pub(crate) const FORWARDED: &str = "forwarded";
 pub trait Claims {
     /// The values of all lines of the header `name` (lower case), in wire order.
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
+
+    /// Whether no name has any line, where that is known without a look at each: most health checks and
+    /// direct clients state nothing. For the layers.
+    #[doc(hidden)]
+    fn is_silent(&self) -> bool {
+        false
+    }
 }
 
 /// Pairs of name and value, in wire order; names are compared ASCII case-insensitively.
 impl Claims for [(&str, &[u8])] {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.iter().filter(move |(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.is_empty()
     }
 }
 

@@ -70,14 +70,17 @@ impl Policy {
     /// [stood](Origin::place). There is no second function that explains.
     pub fn decide<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
         let trusted = self.trusted().allows(&peer);
-        if self.opens_to(&peer, trusted, received.proven) {
-            self.judge(peer, received, claims)
-        } else {
+        if !self.opens_to(&peer, trusted, received.proven) {
             self.turn_away(peer, received, trusted, claims)
+        } else if claims.is_silent() {
+            self.take_as_received(peer, received)
+        } else {
+            self.judge(peer, received, claims)
         }
     }
 
     /// The gate is shut: no claim is read, and one is looked for that the sentence names.
+    #[inline]
     fn turn_away<C: Claims + ?Sized>(
         &self,
         peer: Peer,
@@ -104,13 +107,47 @@ impl Policy {
             false => (Ending::PeerUnknown, Verdict::Unknown),
         };
         let unproven = trusted && plan.gate == Gate::AddressAndProof;
+        // It may be the proxy, and forward for anybody: it is not the client.
+        let client = if unproven { Peer::unknown() } else { peer };
+        let step = Step { hop: peer, verdict };
+        self.without_claims(received, client, ending, step, 0, [Outcome::NotRead; 5], notes, unproven)
+    }
+
+    /// The gate is open, and nothing is claimed: the peer speaks for itself.
+    #[inline]
+    fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
+        let plan = &self.plan;
+        let mut notes = Notes::of(plan);
+        if plan.named[Field::For as usize] {
+            notes.name(Field::For, plan);
+        }
+        if plan.named[Field::Proto as usize] && self.reads(Field::Proto) {
+            notes.name(Field::Proto, plan);
+        }
+        let step = Step { hop: peer, verdict: Verdict::Trusted };
+        self.without_claims(received, peer, Ending::HeaderAbsent, step, 1, plan.silent, notes, false)
+    }
+
+    /// An origin of which the only step is the peer.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "a struct of them would be copied once more")]
+    fn without_claims(
+        &self,
+        received: Received,
+        client: Peer,
+        ending: Ending,
+        step: Step,
+        trusted_hops: u8,
+        outcomes: [Outcome; 5],
+        notes: Notes,
+        unproven: bool,
+    ) -> Origin {
         let (host, port) = received.host.map_or((None, None), |(host, port)| (Some(host), port));
         Origin {
-            peer,
-            // It may be the proxy, and forward for anybody: it is not the client.
-            client: if unproven { Peer::unknown() } else { peer },
+            peer: step.hop,
+            client,
             ending,
-            last_verified: peer,
+            last_verified: step.hop,
             scheme: received.scheme,
             host,
             port,
@@ -119,10 +156,10 @@ impl Policy {
             host_withheld: false,
             host_conflict: false,
             unproven,
-            outcomes: [Outcome::NotRead; 5],
+            outcomes,
             places: Places::default(),
-            steps: Steps::one(Step { hop: peer, verdict }),
-            trusted_hops: 0,
+            steps: Steps::one(step),
+            trusted_hops,
             declared_hops: self.plan.declared,
             generation: self.generation,
             notes,
@@ -241,7 +278,7 @@ struct Claim<'a, C: ?Sized> {
     peer: Peer,
     claims: &'a C,
     ending: Ending,
-    found: Found,
+    found: &'a Found,
     /// The element of `Forwarded` at which the walk ended.
     text: &'a [u8],
     /// The element that stands beside the walk's choice, read once for all fields.
@@ -548,7 +585,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         let (chain, _) = self.policy.chain(0, self.claims);
         let mut walk = Walk::new(route, self.peer, true, chain);
         walk.finish(|_| None, |_| {});
-        walk.found()
+        *walk.found()
     }
 
     /// The value of a field in its own `X-Forwarded-*` header.

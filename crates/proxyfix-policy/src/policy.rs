@@ -11,7 +11,7 @@ use crate::host::Underscores;
 use crate::sentence::{Brief, Sent};
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Origin, Peer, Port, Scheme, Topology, TrustedProxies};
+use crate::{Error, Family, Field, Host, Origin, Outcome, Peer, Port, Scheme, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) asked: Option<(String, Sent)>,
     /// How many proxies are said to stand in front of the service.
     pub(crate) declared: Option<u8>,
+    /// What becomes of the fields where nothing is stated.
+    pub(crate) silent: [Outcome; 5],
 }
 
 /// Where one field is read.
@@ -266,6 +268,8 @@ impl Policy {
             let sent = plan.brief(field).map_or(Sent::Read(field), |brief| Sent::read(field, brief));
             (header.to_owned(), sent)
         });
+        let silent = |field| if plan.header(field).is_some() { Outcome::Absent } else { Outcome::NotRead };
+        plan.silent = Field::ALL.map(silent);
         plan.declared = match plan.hops.as_slice() {
             // A topology has as many as a walk at the most.
             hops if plan.listed => u8::try_from(hops.len()).ok(),
@@ -350,6 +354,7 @@ impl From<TrustedProxies> for Policy {
             named: [false; 5],
             asked: None,
             declared: None,
+            silent: [Outcome::NotRead; 5],
         })
     }
 }
@@ -374,6 +379,7 @@ impl From<Topology> for Policy {
             named: [false; 5],
             asked: None,
             declared: None,
+            silent: [Outcome::NotRead; 5],
         })
     }
 }
@@ -531,6 +537,7 @@ impl PolicyBuilder {
             named: [false; 5],
             asked: None,
             declared: None,
+            silent: [Outcome::NotRead; 5],
         }))
     }
 }

@@ -267,8 +267,8 @@ where
         }
     }
 
-    pub(crate) fn found(&self) -> Found {
-        self.found
+    pub(crate) fn found(&self) -> &Found {
+        &self.found
     }
 
     /// The element of `Forwarded` that was read last.
