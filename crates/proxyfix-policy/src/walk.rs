@@ -311,7 +311,7 @@ where
         let absent = match first {
             None => true,
             // Nothing but empty entries is as good as no header. The walk ends here, either way.
-            Some(Node::Empty) if begins => self.chain.all(|node| node == Node::Empty),
+            Some(Node::Empty) if begins => self.chain.is_blank(),
             Some(_) => false,
         };
         if absent {
