@@ -2,19 +2,19 @@
 
 use core::cell::OnceCell;
 
-use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
+use crate::claim::{Chain, Element, FORWARDED, Value, element_at, is_blank};
 use crate::host::Underscores;
-use crate::lexer::{Entries, Entry, Quoting, trim};
+use crate::lexer::{Entries, Entry, Quoting, trim_end, trim_start};
 use crate::node::{Node, with_port};
 use crate::origin::{Places, Steps};
 use crate::policy::{Rule, Source};
 use crate::sentence::{Brief, Flaw, Notes, Sent};
 use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::walk::Found;
+use crate::walk::{Found, Stage};
 use crate::{
     Claims, Ending, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Refusal,
-    Scheme, Step, Verdict, Walk, Written,
+    Scheme, Step, Verdict, Written,
 };
 
 /// The request as it was received, before any claim is believed.
@@ -170,11 +170,13 @@ impl Policy {
     #[inline(never)]
     fn judge<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
         let mut steps = Steps::default();
-        let (chain, _) = self.chain(0, claims);
-        let mut walk = Walk::new(self.route(), peer, true, chain);
-        let ending = walk.finish(|place| Some(self.chain(place, claims)), |step| steps.push(step));
-        let (found, text) = (walk.found(), walk.element());
-        let claim = Claim { policy: self, peer, claims, ending, found, text, element: OnceCell::new() };
+        let (mut chain, _) = self.chain(0, claims);
+        let stage = Stage::new(self.route(), peer, true);
+        let turn = |place| Some(self.chain(place, claims));
+        let (ending, found) = stage.finish(&mut chain, turn, |step| steps.push(step));
+        let text = chain.element();
+        let claim =
+            Claim { policy: self, peer, claims, ending, found: &found, text, element: OnceCell::new() };
         let mut fates = Fates {
             outcomes: [claim.chain_outcome(), Outcome::NotRead, Outcome::NotRead, Outcome::NotRead, Outcome::NotRead],
             places: Places::default(),
@@ -230,18 +232,17 @@ impl Policy {
 
     /// The chain in which the hop at `place` speaks, behind the entries that nearer hops wrote there, and
     /// the number of those.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a chain is large, and would be copied out of the call")]
     fn chain<'a, C: Claims + ?Sized>(
         &'a self,
         place: usize,
         claims: &'a C,
     ) -> (Chain<'a, impl DoubleEndedIterator<Item = &'a [u8]>>, usize) {
-        let (notation, header) = match (&self.plan.sources[Field::For as usize], self.plan.hops.get(place)) {
-            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
-            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
-                (hop.family.notation(), hop.family.chain_header())
-            }
-            _ => (Notation::XForwarded, ""),
+        let (notation, header) = if place == 0 {
+            (self.plan.notation, self.plan.chain.as_str())
+        } else {
+            self.plan.chain_at(place)
         };
         let mut chain = Chain::new(notation, claims.lines(header));
         let read = if place == 0 { 0 } else { self.written_before(place) };
@@ -582,10 +583,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// What the walk finds where another number of hops is declared.
     fn walk_up_to(&self, limit: Option<u8>) -> Found {
         let route = Route::Alike { who: self.policy.trusted(), limit };
-        let (chain, _) = self.policy.chain(0, self.claims);
-        let mut walk = Walk::new(route, self.peer, true, chain);
-        walk.finish(|_| None, |_| {});
-        *walk.found()
+        let (mut chain, _) = self.policy.chain(0, self.claims);
+        Stage::new(route, self.peer, true).finish(&mut chain, |_| None, |_| {}).1
     }
 
     /// The value of a field in its own `X-Forwarded-*` header.
@@ -751,7 +750,7 @@ enum Sole<'a> {
 #[inline]
 fn sole<'a>(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Sole<'a> {
     let Some(line) = lines.next_back() else { return Sole::None };
-    let text = trim(line);
+    let text = trim_start(trim_end(line));
     if text.len() > LONGEST_VALUE || text.contains(&b',') || lines.next_back().is_some() {
         Sole::Several
     } else if text.is_empty() {

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::claim::Notation;
 use crate::host::Underscores;
 use crate::sentence::{Brief, Sent};
 use crate::topology::{Front, Hop, Route};
@@ -58,6 +59,9 @@ pub(crate) struct Plan {
     pub(crate) declared: Option<u8>,
     /// What becomes of the fields where nothing is stated.
     pub(crate) silent: [Outcome; 5],
+    /// How and where the nearest hop names who was connected to it.
+    pub(crate) notation: Notation,
+    pub(crate) chain: String,
 }
 
 /// Where one field is read.
@@ -270,6 +274,8 @@ impl Policy {
         });
         let silent = |field| if plan.header(field).is_some() { Outcome::Absent } else { Outcome::NotRead };
         plan.silent = Field::ALL.map(silent);
+        let (notation, chain) = plan.chain_at(0);
+        (plan.notation, plan.chain) = (notation, chain.to_owned());
         plan.declared = match plan.hops.as_slice() {
             // A topology has as many as a walk at the most.
             hops if plan.listed => u8::try_from(hops.len()).ok(),
@@ -312,6 +318,17 @@ impl Plan {
 }
 
 impl Plan {
+    /// How and where the hop at `place` names who was connected to it.
+    pub(crate) fn chain_at(&self, place: usize) -> (Notation, &str) {
+        match (&self.sources[Field::For as usize], self.hops.get(place)) {
+            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
+            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
+                (hop.family.notation(), hop.family.chain_header())
+            }
+            _ => (Notation::XForwarded, ""),
+        }
+    }
+
     /// `None` where the operator named something.
     fn brief(&self, field: Field) -> Option<Brief> {
         let family = self.hops.first().map(|hop| &hop.family);
@@ -355,6 +372,8 @@ impl From<TrustedProxies> for Policy {
             asked: None,
             declared: None,
             silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         })
     }
 }
@@ -380,6 +399,8 @@ impl From<Topology> for Policy {
             asked: None,
             declared: None,
             silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         })
     }
 }
@@ -538,6 +559,8 @@ impl PolicyBuilder {
             asked: None,
             declared: None,
             silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         }))
     }
 }
