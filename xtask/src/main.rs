@@ -10,6 +10,7 @@ use std::time::{Instant, UNIX_EPOCH};
 
 mod bench;
 mod fuzz;
+mod size;
 
 use serde_json::{Value, json};
 
@@ -28,6 +29,8 @@ Tasks:
   bench gateway [--quick]
          install what is measured beside the gateways, where it is missing, then
          write benches/gateway/RESULTS.md; benches/gateway/README.md says more
+  size   build small programs with each crate and feature, and without them, then
+         write what they cost into benches/size/RESULTS.md
   help   print this text";
 
 /// The root of the workspace.
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         }
         ["fuzz", ref options @ ..] => fuzz::fuzz(options),
         ["bench", "gateway", ref options @ ..] => bench::gateway(options),
+        ["size", ref options @ ..] => size::size(options),
         _ => Err(format!("there is no task `{}`: `cargo xtask help` lists the tasks", words.join(" "))),
     };
     if let Err(message) = &outcome {
