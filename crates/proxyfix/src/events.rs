@@ -79,7 +79,7 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 use proxyfix_policy::{Claims as _, Ending, Field, Origin, Outcome, Peer, Policy, Refusal};
 
-use crate::headers::{HeaderClaims, Removed, is_alias, is_protected};
+use crate::headers::{Found, HeaderClaims, is_alias, is_protected};
 
 /// One event in this many seconds, and process.
 const WINDOW: u32 = 10;
@@ -278,7 +278,7 @@ pub(crate) fn host_conflict(origin: &Origin) {
 }
 
 /// Reports what was removed.
-pub(crate) fn removed(origin: &Origin, newly: &Removed, own: &[HeaderName]) {
+pub(crate) fn removed(origin: &Origin, newly: &Found, own: &[HeaderName]) {
     let (peer, ending) = (origin.peer(), origin.ending());
     let trusted = ending.is_from_trusted_peer();
     if newly.is_empty() {

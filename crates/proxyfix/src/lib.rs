@@ -100,6 +100,7 @@ mod headers;
 mod lighttpd_cgi_root_fix;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod origin;
 mod original;
 pub mod presets;
 mod proof;
@@ -120,19 +121,20 @@ pub use canonical::Canonical;
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use config::Config;
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
-pub use fix::{Fix, FixLayer, Fixed, layer};
+pub use fix::{Connection, Fix, FixLayer, Fixed, layer};
 #[cfg(feature = "guard")]
 #[cfg_attr(docsrs, doc(cfg(feature = "guard")))]
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
+pub use origin::Origin;
 pub use original::{KeepOriginal, Original, restore};
 pub use presets::Preset;
 pub use proof::Proof;
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Gate, Hop, Host, IpNet, KeyWidths,
-    Mount, Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
+    Mount, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
     Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
 };
 pub use ranges::Ranges;
