@@ -178,7 +178,13 @@ impl Policy {
         let claim =
             Claim { policy: self, peer, claims, ending, found: &found, text, element: OnceCell::new() };
         let mut fates = Fates {
-            outcomes: [claim.chain_outcome(), Outcome::NotRead, Outcome::NotRead, Outcome::NotRead, Outcome::NotRead],
+            outcomes: [
+                claim.chain_outcome(),
+                Outcome::NotRead,
+                Outcome::NotRead,
+                Outcome::NotRead,
+                Outcome::NotRead,
+            ],
             places: Places::default(),
             notes: Notes::of(&self.plan),
         };
@@ -377,8 +383,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             Ending::ClientFound => {}
             Ending::HeaderAbsent if self.policy.reads(Field::For) => {
                 let read = plan.chain_header(self.found.trusted_hops);
-                let other =
-                    |chain: &Sent| chain.name() != read && states(self.claims, chain.name());
+                let other = |chain: &Sent| chain.name() != read && states(self.claims, chain.name());
                 notes.sent = Sent::CHAINS.into_iter().find(other);
             }
             Ending::HopLimit if self.policy.trusted().trusts_every_peer() => notes.mark(Notes::EVERYONE),

@@ -41,6 +41,7 @@ enum Kind {
 
 impl Peer {
     /// A machine, by its address and, where it is known, its port. Port 0 means no port.
+    #[inline]
     pub fn new(ip: IpAddr, port: Option<u16>) -> Self {
         Self(Kind::Address(ip.to_canonical(), port.and_then(NonZeroU16::new)))
     }
@@ -87,6 +88,7 @@ impl Peer {
 }
 
 impl From<SocketAddr> for Peer {
+    #[inline]
     fn from(address: SocketAddr) -> Self {
         Self::new(address.ip(), Some(address.port()))
     }

@@ -32,9 +32,9 @@ use std::sync::Arc;
 use http::request::Parts;
 use proxyfix_policy::{Error, Field, Peer, Policy, PolicyBuilder, TrustedProxies};
 
-use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{Judge, Options, options};
+use crate::{Connection, Fix};
 
 /// Corrects any field from the header that the operator names for it: `CF-Connecting-IP`, `X-Scheme`,
 /// `X-FHost`, `X-Script-Name`, …

@@ -161,9 +161,21 @@ macro_rules! report {
 }
 
 /// Reports, and counts, what a fix decided by itself.
+#[inline]
 pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {
     #[cfg(feature = "metrics")]
     crate::metrics::decided(origin);
+    let fine = !origin.ending().is_incomplete();
+    let refused = Field::ALL.map(|field| matches!(origin.outcome(field), Outcome::Refused(_)));
+    let odd = !fine || refused.contains(&true) || origin.is_unproven() || origin.is_short();
+    if odd || tracing::event_enabled!(tracing::Level::DEBUG) {
+        report_decided(policy, origin, claims);
+    }
+}
+
+/// What is odd, or asked for by whoever looks for mistakes.
+#[cold]
+fn report_decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {
     let (peer, ending) = (origin.peer(), origin.ending());
     tracing::debug!(event = "fwd.decided", %peer, ending = ending.as_str());
     if origin.is_unproven() {

@@ -391,7 +391,11 @@ where
         let state = match self.rules.refusal(&parts) {
             None => State::Inner { future: self.inner.call(Request::from_parts(parts, body)) },
             Some(refusal) => {
-                events::guard_refused(parts.extensions.get::<Origin>().map(|it| &**it), refusal.status, refusal.reason);
+                events::guard_refused(
+                    parts.extensions.get::<Origin>().map(|it| &**it),
+                    refusal.status,
+                    refusal.reason,
+                );
                 // A service that was ready and is not called would keep what it had reserved.
                 let fresh = self.inner.clone();
                 drop(mem::replace(&mut self.inner, fresh));

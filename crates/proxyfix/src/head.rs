@@ -9,8 +9,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxyfix_policy::lint::{Code, Finding, Severity};
 use proxyfix_policy::{
-    Error, Field, Gate, Host, Mount, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
-    Scheme,
+    Error, Field, Gate, Host, Mount, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received, Scheme,
 };
 
 use crate::headers::{Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, own_header};
@@ -33,6 +32,8 @@ pub(crate) struct Judge {
     doomed: Doomed,
     /// Whether nothing is asked for that few services need.
     plain: bool,
+    /// Whether nothing is recorded, and the host is not read from headers.
+    leaves_host: bool,
     options: Options,
 }
 
@@ -73,7 +74,7 @@ impl Options {
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
         report_risks(&policy, &options.accepted);
-        Self { doomed: Doomed::new(), plain: false, policy, proof: None, options }
+        Self { doomed: Doomed::new(), plain: false, leaves_host: false, policy, proof: None, options }
             .with_own_headers(Vec::new())
     }
 
@@ -108,6 +109,8 @@ impl Judge {
             && self.options.shadow.is_none()
             && self.options.canonical.is_none()
             && !self.options.keep_original;
+        self.leaves_host = self.options.unrecorded
+            && ![Field::Host, Field::Port].map(|it| self.policy.reads(it)).contains(&true);
         self
     }
 
@@ -138,40 +141,45 @@ impl Judge {
     #[inline]
     fn apply_alone(&self, peer: Peer, parts: &mut Parts) -> Option<Option<Peer>> {
         let scan = self.doomed.scan(&parts.headers);
-        if self.passes(peer, &scan) {
+        let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
+        // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
+        let stays =
+            self.leaves_host && self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
+        if stays && self.passes(peer, &scan) {
             return Some(Some(peer));
         }
-        let host = scan.host.filter(|_| scan.hosts == 1)?;
-        let received = Received::default().with_host(Some(self.policy.host(host.as_bytes())?));
+        let host = if stays { None } else { Some(self.policy.host(line)?) };
+        let received = Received::default().with_host(host);
         let claims =
             HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
-        let mut origin = Origin::from(self.policy.decide(peer, received, &claims));
-        let Origin { decided, removed } = &mut origin;
-        events::decided(&self.policy, decided, &claims);
+        let mut origin = self.policy.decide(peer, received, &claims);
+        events::decided(&self.policy, &origin, &claims);
         if scan.connection {
-            events::nominated(decided, &parts.headers, self.doomed.own());
+            events::nominated(&origin, &parts.headers, self.doomed.own());
         }
-        decided.note_sent(&self.policy, scan.found().names());
-        events::removed(decided, scan.found(), self.doomed.own());
-        let host = host_line(&scan, decided);
+        if !scan.found().is_empty() {
+            origin.note_sent(&self.policy, scan.found().names());
+            events::removed(&origin, scan.found(), self.doomed.own());
+        }
+        let host = if stays { HostLine::Stays } else { host_line(&scan, &origin) };
 
         let found = scan.into_found();
         if self.options.unrecorded {
             found.remove(&mut parts.headers, |_, _| ());
-        } else {
-            found.remove(&mut parts.headers, |name, value| removed.push(name, value));
-            removed.judged_before_by(&self.policy);
+            host.write(&mut parts.headers);
+            publish_prefix(parts, &origin);
+            return Some(self.policy.reads(Field::For).then(|| client_of(&origin)));
         }
+        let mut removed = Removed::default();
+        found.remove(&mut parts.headers, |name, value| removed.push(name, value));
+        removed.judged_before_by(&self.policy);
         host.write(&mut parts.headers);
         if self.options.absolute {
-            write_target(parts, decided);
+            write_target(parts, &origin);
         }
-        publish_prefix(parts, decided);
-        let client = client_of(decided);
-        if self.options.unrecorded {
-            return Some(self.policy.reads(Field::For).then_some(client));
-        }
-        parts.extensions.insert(origin);
+        publish_prefix(parts, &origin);
+        let client = client_of(&origin);
+        parts.extensions.insert(Origin::new(origin, removed));
         Some(Some(client))
     }
 
@@ -271,8 +279,8 @@ impl Judge {
         let client = self.policy.reads(Field::For).then(|| client_of(&origin));
         let Some(mut removed) = removed else {
             if stated_prefix {
-            set_forwarded(parts, &origin);
-        }
+                set_forwarded(parts, &origin);
+            }
             return client;
         };
         if removed.judged_before_by(&self.policy) {
@@ -296,18 +304,15 @@ impl Judge {
         Some(client)
     }
 
-    /// Whether the request is as this fix would leave it: a stranger's, with nothing to remove, a `Host` as
-    /// it would be written, nothing to record and nothing to report.
+    /// Whether the request is as a fix that records nothing would leave it: a stranger's, with nothing to remove
+    /// and nothing to report.
     #[inline]
     fn passes(&self, peer: Peer, scan: &Scan<'_>) -> bool {
-        self.options.unrecorded
-            && scan.found().is_empty()
+        scan.found().is_empty()
             && !scan.connection
             && !cfg!(feature = "metrics")
             && !self.policy.admits(&peer, false)
             && !peer.is_unknown()
-            && scan.hosts == 1
-            && scan.host.is_some_and(|host| self.policy.names_plainly(host.as_bytes(), Scheme::Http))
             && !tracing::event_enabled!(tracing::Level::DEBUG)
     }
 }
@@ -701,8 +706,12 @@ fn host_line(scan: &Scan<'_>, origin: &Decided) -> HostLine {
         return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
     };
     let text = Text { host: host.as_bytes(), port: origin.port() };
-    if scan.host.is_some_and(|line| scan.hosts == 1 && text.is(line.as_bytes())) {
-        return HostLine::Stays;
+    if let Some(line) = scan.host.filter(|_| scan.hosts == 1).map(HeaderValue::as_bytes) {
+        let stated = [Field::Host, Field::Port].map(|field| origin.outcome(field));
+        let received = !stated.contains(&Outcome::Believed);
+        if if received { text.was_read_from(line) } else { text.is(line) } {
+            return HostLine::Stays;
+        }
     }
     // The header that stated it may hold it as it is written, and then its buffer does.
     let stated = scan.only(X_FORWARDED_HOST).filter(|line| text.is(line.as_bytes()));
@@ -753,22 +762,29 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// Whether `line`, from which host and port were read, is this text: then the digits of the port are.
+    fn was_read_from(&self, line: &[u8]) -> bool {
+        line.split_at_checked(self.host.len())
+            .is_some_and(|(host, rest)| host == self.host && rest.first() == self.port.map(|_| &b':'))
+    }
+
     /// Whether `octets` are this text, found out without writing it.
     fn is(&self, octets: &[u8]) -> bool {
-        match (octets.strip_prefix(self.host), self.port) {
-            (Some([]), None) => true,
-            (Some([b':', digits @ ..]), Some(port)) => {
-                let mut left = port.get();
-                for digit in digits.iter().rev() {
-                    if left == 0 || u16::from(digit.wrapping_sub(b'0')) != left % 10 {
-                        return false;
-                    }
-                    left /= 10;
-                }
-                left == 0
+        let Some((host, rest)) = octets.split_at_checked(self.host.len()) else { return false };
+        let (mut left, digits) = match (rest, self.port) {
+            ([], None) => return host == self.host,
+            ([b':', digits @ ..], Some(port)) => (u32::from(port.get()), digits),
+            _ => return false,
+        };
+        for digit in digits.iter().rev() {
+            // A division by a constant; a leading zero is more digits than there are.
+            let (rest, last) = (left / 10, left % 10);
+            if left == 0 || u32::from(digit.wrapping_sub(b'0')) != last {
+                return false;
             }
-            _ => false,
+            left = rest;
         }
+        left == 0 && host == self.host
     }
 
     fn to_vec(&self) -> Vec<u8> {

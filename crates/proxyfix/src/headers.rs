@@ -535,8 +535,6 @@ impl Claims for HeaderClaims<'_> {
     #[inline]
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         match self.scan {
-            // Whatever a policy reads is removed, and nothing was found that is.
-            Some(scan) if scan.found.is_empty() && self.computed.is_empty() => Lines::One(None),
             _ if name.is_empty() => Lines::One(None),
             _ if name.starts_with(':') => {
                 let computed = self.computed.iter().find(|(computed, _)| *computed == name);
@@ -548,6 +546,12 @@ impl Claims for HeaderClaims<'_> {
             },
             None => self.lines_before(name),
         }
+    }
+
+    /// Whatever a policy reads is removed: there is nothing where nothing was found that has to go.
+    #[inline]
+    fn is_silent(&self) -> bool {
+        self.scan.is_some_and(|scan| scan.found.is_empty()) && self.computed.is_empty()
     }
 }
 
@@ -576,7 +580,11 @@ enum Lines<'a> {
     One(Option<&'a [u8]>),
     Many(ValueIter<'a, HeaderValue>),
     /// They were removed; other headers' lines may stand among those that are left.
-    Kept { number: u32, first: slice::Iter<'a, Option<Line>>, more: slice::Iter<'a, Line> },
+    Kept {
+        number: u32,
+        first: slice::Iter<'a, Option<Line>>,
+        more: slice::Iter<'a, Line>,
+    },
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -600,7 +608,8 @@ impl<'a> DoubleEndedIterator for Lines<'a> {
             Self::One(line) => line.take(),
             Self::Many(lines) => lines.next_back().map(HeaderValue::as_bytes),
             Self::Kept { number, first, more } => {
-                let line = first.by_ref().flatten().chain(more.by_ref()).rfind(|line| line.name == *number)?;
+                let line =
+                    first.by_ref().flatten().chain(more.by_ref()).rfind(|line| line.name == *number)?;
                 Some(line.value.as_bytes())
             }
         }

@@ -134,8 +134,8 @@ pub use proof::Proof;
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Gate, Hop, Host, IpNet, KeyWidths,
-    Mount, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
-    Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
+    Mount, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme, Step,
+    Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
 };
 pub use ranges::Ranges;
 #[cfg(feature = "reload")]

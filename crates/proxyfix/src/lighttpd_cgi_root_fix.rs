@@ -24,9 +24,9 @@
 use http::request::Parts;
 use proxyfix_policy::{Mount, Peer, Prefix};
 
-use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{mount_may_change, set_mount};
+use crate::{Connection, Fix};
 use crate::{events, uri};
 
 /// Joins script name and path, and splits the result again at the application's root.

@@ -41,8 +41,8 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Uri, Version};
 use proxyfix_policy::{Mount, Peer};
 
-use crate::{Connection, Fix, Origin};
 use crate::fix::fix_is_a_layer;
+use crate::{Connection, Fix, Origin};
 
 /// Keeps the head of each request as it stands, as an [`Original`] in the extensions.
 ///

@@ -40,9 +40,9 @@ use std::sync::Arc;
 use http::request::Parts;
 use proxyfix_policy::{Error, Family, Field, Front, Peer, Policy, PolicyBuilder};
 
-use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{Judge, Options, options};
+use crate::{Connection, Fix};
 
 /// Corrects client, scheme, host, port and prefix from the headers of trusted proxies.
 ///

@@ -23,9 +23,9 @@
 use http::request::Parts;
 use proxyfix_policy::{Mount, Peer, Prefix};
 
-use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{mount_may_change, set_mount};
+use crate::{Connection, Fix};
 
 /// Replaces the external prefix of each request by a fixed one, by default the empty one.
 ///

@@ -34,9 +34,9 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 use proxyfix_policy::{Claims as _, Ending, Field, Gate, IpNet, Outcome, Peer, Policy, Refusal, Verdict};
 
-use crate::{Connection, Fix, Origin};
 use crate::fix::fix_is_a_layer;
 use crate::headers::HeaderClaims;
+use crate::{Connection, Fix, Origin};
 
 /// Watches the decisions for what operators forget, and says so as `tracing` events, at warn level.
 ///

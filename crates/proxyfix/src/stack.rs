@@ -19,8 +19,8 @@ use crate::head::{Judging, Options};
 use crate::presets::Demand;
 use crate::ranges::read_file;
 use crate::{
-    Canonical, Connection, CustomProxyFix, Fix, Fixed, Guard, Guarded, KeepOriginal, LighttpdCgiRootFix, Preset, Proof,
-    ProxyFix, Ranges, ScriptNameStripper, Sentinels, Shadow,
+    Canonical, Connection, CustomProxyFix, Fix, Fixed, Guard, Guarded, KeepOriginal, LighttpdCgiRootFix,
+    Preset, Proof, ProxyFix, Ranges, ScriptNameStripper, Sentinels, Shadow,
 };
 
 /// The fixes of a [`Config`], which apply one after the other, and the [`Guard`] that belongs behind them.
