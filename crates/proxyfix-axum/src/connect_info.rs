@@ -119,7 +119,10 @@ fn client_found_before(connection: Connection, parts: &mut Parts) -> Option<Peer
 
 /// Lets `ConnectInfo` say who the client is, in the place where it is: that needs no memory.
 fn set_client(parts: &mut Parts, client: Option<SocketAddr>) {
-    keep_original(parts);
+    // Besides the original there are its origin and what said who is connected.
+    if parts.extensions.len() > 2 {
+        keep_original(parts);
+    }
     let extensions = &mut parts.extensions;
     match (client, extensions.get_mut::<ConnectInfo<SocketAddr>>()) {
         (Some(client), Some(ConnectInfo(address))) => *address = client,

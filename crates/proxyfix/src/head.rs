@@ -339,7 +339,12 @@ fn publish_prefix(parts: &mut Parts, origin: &Decided) {
 }
 
 fn set_forwarded(parts: &mut Parts, origin: &Decided) {
-    let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
+    let mount = parts.extensions.get_mut();
+    if let Some(mount) = mount {
+        Mount::set_forwarded(mount, origin.prefix().clone());
+        return;
+    }
+    let mut mount = Mount::root();
     mount.set_forwarded(origin.prefix().clone());
     parts.extensions.insert(mount);
 }

@@ -112,18 +112,21 @@ const BY_LENGTH: [[u8; 8]; LONGEST + 1] = {
     rows
 };
 
-/// The last eight bytes of each name, which tell those of one length apart at one comparison.
-const TAILS: [u64; COUNT + 1] = {
-    // No eight bytes of a name are alike.
-    let mut tails = [u64::MAX; COUNT + 1];
+/// The last eight bytes of each name, which tell those of one length apart, and its first sixteen: names of
+/// sixteen to twenty-four bytes are compared in three steps, without a loop.
+const PIECES: [(u64, u128); COUNT + 1] = {
+    // No bytes of a name are like those of the last one, which stands for none.
+    let mut pieces = [(u64::MAX, 0); COUNT + 1];
     let mut index = 0;
     while index < COUNT {
-        tails[index] = tail(PROTECTED_HEADERS[index].as_bytes());
+        let name = PROTECTED_HEADERS[index].as_bytes();
+        pieces[index] = (tail(name), head(name));
         index += 1;
     }
-    tails
+    pieces
 };
 
+#[inline]
 const fn tail(name: &[u8]) -> u64 {
     match name.last_chunk() {
         Some(bytes) => u64::from_ne_bytes(*bytes),
@@ -131,14 +134,25 @@ const fn tail(name: &[u8]) -> u64 {
     }
 }
 
+#[inline]
+const fn head(name: &[u8]) -> u128 {
+    match name.first_chunk() {
+        Some(bytes) => u128::from_ne_bytes(*bytes),
+        None => 0,
+    }
+}
+
 /// Where `name`, in lower case, stands among the protected ones.
 #[inline]
-fn index_of(name: &[u8]) -> Option<usize> {
+fn index_of(name: &[u8]) -> Option<u8> {
     let row = BY_LENGTH.get(name.len())?;
     let tail = tail(name);
-    // The tail tells apart what the length does not; the rest is compared once.
-    let index = row.iter().map(|index| usize::from(*index)).find(|index| TAILS[*index] == tail)?;
-    (index < COUNT && PROTECTED_HEADERS[index].as_bytes() == name).then_some(index)
+    let index = *row.iter().find(|index| PIECES[usize::from(**index)].0 == tail)?;
+    let is_it = match name.len() {
+        16..=24 => PIECES[usize::from(index)].1 == head(name),
+        _ => PROTECTED_HEADERS.get(usize::from(index)).is_some_and(|it| it.as_bytes() == name),
+    };
+    is_it.then_some(index)
 }
 
 /// The place of a protected name as a byte.
@@ -203,11 +217,11 @@ impl Doomed {
             scan.host = Some(value);
         } else if let Some(index) = index_of(name.as_str().as_bytes()) {
             // The lines of one name come one after the other.
-            if length > 0 && found.protected[length - 1] == byte(index) && found.others.is_empty() {
+            if length > 0 && found.protected[length - 1] == index && found.others.is_empty() {
                 found.many |= 1 << (length - 1);
             } else if length < FEW {
                 scan.first[length] = Some(value);
-                found.protected[length] = byte(index);
+                found.protected[length] = index;
                 found.length += 1;
             } else if found.others.last() != Some(name) {
                 found.others.push(name.clone());
@@ -305,7 +319,7 @@ impl Found {
             }
         }
         for name in &self.others {
-            let known = index_of(name.as_str().as_bytes()).map(byte);
+            let known = index_of(name.as_str().as_bytes());
             let known = known.map_or(Name::Other(name), Name::Protected);
             if let Entry::Occupied(entry) = headers.entry(name) {
                 entry.remove_entry_mult().1.for_each(|value| keep(known, value));
@@ -328,6 +342,7 @@ pub(crate) enum Name<'a> {
 pub(crate) struct Removed {
     /// The lines of one name stand together. Most requests have few, and need no memory of their own.
     first: [Option<Line>; 6],
+    length: u8,
     more: Vec<Line>,
     /// Which policy judged the request first, by where it stands in memory.
     judge: usize,
@@ -366,8 +381,11 @@ impl Removed {
             Name::Other(name) => self.number_other(name),
         };
         let line = Line { name, value };
-        match self.first.iter_mut().find(|kept| kept.is_none()) {
-            Some(free) => *free = Some(line),
+        match self.first.get_mut(usize::from(self.length)) {
+            Some(free) => {
+                *free = Some(line);
+                self.length += 1;
+            }
             None => self.more.push(line),
         }
     }
@@ -418,7 +436,7 @@ impl Removed {
     /// The number by which lines have this name, if there can be any.
     fn number(&self, name: &str) -> Option<u32> {
         let other = || self.others().iter().position(|other| other == name).map(|index| index + COUNT);
-        index_of(name.as_bytes()).or_else(other).map(number_of)
+        index_of(name.as_bytes()).map(u32::from).or_else(|| other().map(number_of))
     }
 
     /// What the functions of this policy's fix found when it judged first: they see what later stands
@@ -541,7 +559,7 @@ impl Claims for HeaderClaims<'_> {
                 Lines::One(computed.map(|(_, value)| value.as_slice()))
             }
             Some(scan) => match index_of(name.as_bytes()) {
-                Some(index) => scan.lines(byte(index)),
+                Some(index) => scan.lines(index),
                 None => Lines::Many(scan.headers.get_all(name).into_iter()),
             },
             None => self.lines_before(name),
@@ -651,9 +669,13 @@ mod tests {
     fn every_protected_header_is_found() {
         assert_eq!(PROTECTED_HEADERS[usize::from(X_FORWARDED_HOST)], "x-forwarded-host");
         for (index, name) in PROTECTED_HEADERS.iter().enumerate() {
-            assert_eq!(index_of(name.as_bytes()), Some(index), "{name}");
+            assert_eq!(index_of(name.as_bytes()), Some(byte(index)), "{name}");
             assert_eq!(index_of(&name.as_bytes()[1..]), None);
-            assert_eq!(index_of(format!("{}{}", "y", &name[1..]).as_bytes()), None);
+            for place in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[place] ^= 2;
+                assert_eq!(index_of(&other), None);
+            }
         }
     }
 
