@@ -1,7 +1,6 @@
 //! What hops state about the hop before them, in which header.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 pub(crate) use crate::forwarded::{RawElement as Element, Value, element_at};
 use crate::lexer::{Entries, Entry, Quoting, is_blank_line};
@@ -28,13 +27,20 @@ impl Field {
 
     /// `for`, `proto`, `host`, `port` or `prefix`.
     pub const fn as_str(self) -> &'static str {
-        ["for", "proto", "host", "port", "prefix"][self as usize]
+        const NAMES: &[&str; 5] = &["for", "proto", "host", "port", "prefix"];
+        NAMES[self as usize]
     }
 
     /// The header that carries the field in the `X-Forwarded-*` family, in lower case.
     pub const fn x_forwarded_name(self) -> &'static str {
-        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"]
-            [self as usize]
+        const NAMES: &[&str; 5] = &[
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+        ];
+        NAMES[self as usize]
     }
 
     /// The field of this name, as in [`as_str`](Self::as_str).
@@ -119,17 +125,23 @@ pub(crate) const FORWARDED: &str = "forwarded";
 pub trait Claims {
     /// The values of all lines of the header `name` (lower case), in wire order.
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
+
+    /// Whether no name has any line, where that is known without a look at each: most health checks and
+    /// direct clients state nothing. For the layers.
+    #[doc(hidden)]
+    fn is_silent(&self) -> bool {
+        false
+    }
 }
 
 /// Pairs of name and value, in wire order; names are compared ASCII case-insensitively.
 impl Claims for [(&str, &[u8])] {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let matching: Vec<&[u8]> = self
-            .iter()
-            .filter(|(line, _)| line.eq_ignore_ascii_case(name))
-            .map(|(_, value)| *value)
-            .collect();
-        matching.into_iter()
+        self.iter().filter(move |(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.is_empty()
     }
 }
 
@@ -149,6 +161,7 @@ pub(crate) enum Notation {
 pub(crate) struct Chain<'a, L> {
     notation: Notation,
     entries: Entries<'a, L>,
+    element: &'a [u8],
 }
 
 impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
@@ -159,12 +172,17 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
                 Entries::new(lines, Quoting::None, LONGEST_ENTRY)
             }
         };
-        Self { notation, entries }
+        Self { notation, entries, element: &[] }
     }
 
     /// The line of the last entry read, 1 the last one of the request.
     pub(crate) fn line(&self) -> usize {
         self.entries.line_number()
+    }
+
+    /// The element of `Forwarded` that was read last, so that nobody has to look for it again.
+    pub(crate) fn element(&self) -> &'a [u8] {
+        self.element
     }
 
     /// Whether anything stands further left, found out without reading it.
@@ -197,6 +215,7 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
 impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for Chain<'a, L> {
     type Item = Node;
 
+    #[inline]
     fn next(&mut self) -> Option<Node> {
         // Empty elements are legal in `Forwarded`, and no hop (RFC 9110 section 5.6.1.2).
         let entry = match self.notation {
@@ -205,7 +224,10 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for Chain<'a, L> {
         };
         Some(match (self.notation, entry) {
             (Notation::XForwarded, Entry::Text(text)) => x_forwarded(text),
-            (Notation::Forwarded, Entry::Text(text)) => element_node(text),
+            (Notation::Forwarded, Entry::Text(text)) => {
+                self.element = text;
+                element_node(text)
+            }
             (Notation::XForwarded | Notation::Forwarded, Entry::TooLong) => Node::TooLong,
             (Notation::Single, entry) => self.only(entry, x_forwarded),
             (Notation::SingleWithPort, entry) => self.only(entry, with_port),

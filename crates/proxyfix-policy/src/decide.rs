@@ -1,20 +1,20 @@
 //! The decision: which claims count, and what follows from them.
 
-use alloc::sync::Arc;
+use core::cell::OnceCell;
 
-use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
+use crate::claim::{Chain, Element, FORWARDED, Value, element_at, is_blank};
 use crate::host::Underscores;
-use crate::lexer::{Entries, Entry, Quoting};
+use crate::lexer::{Entries, Entry, Quoting, trim_end, trim_start};
 use crate::node::{Node, with_port};
-use crate::origin::Steps;
+use crate::origin::{Places, Steps};
 use crate::policy::{Rule, Source};
-use crate::sentence::{Flaw, Notes, Sent};
+use crate::sentence::{Brief, Flaw, Notes, Sent};
 use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::walk::Found;
+use crate::walk::{Found, Stage};
 use crate::{
-    Claims, Ending, Error, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix,
-    Refusal, Scheme, Step, Walk, Written,
+    Claims, Ending, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Refusal,
+    Scheme, Step, Verdict, Written,
 };
 
 /// The request as it was received, before any claim is believed.
@@ -69,114 +69,196 @@ impl Policy {
     /// [ending](Origin::ending), and for every field its [outcome](Origin::outcome) and where its value
     /// [stood](Origin::place). There is no second function that explains.
     pub fn decide<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
-        let admitted = self.admits(&peer, received.proven);
-        let mut steps = Steps::default();
-        let (ending, found) = self.walk(self.route(), peer, admitted, claims, &mut |step| steps.push(step));
-        let unproven = !admitted && self.plan.gate == Gate::AddressAndProof && self.trusted().allows(&peer);
-        let mut found = found;
-        if unproven {
-            // It may be the proxy, and forward for anybody: it is not the client.
-            found.client = Peer::unknown();
+        let trusted = self.trusted().allows(&peer);
+        if !self.opens_to(&peer, trusted, received.proven) {
+            self.turn_away(peer, received, trusted, claims)
+        } else if claims.is_silent() {
+            self.take_as_received(peer, received)
+        } else {
+            self.judge(peer, received, claims)
         }
-        let claim = Claim { policy: self, peer, admitted, claims, ending, found };
+    }
 
-        let chain = claim.chain_outcome();
-        let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
-        let mut places = [None; 5];
-        places[Field::For as usize] = (found.position > 0).then_some(place);
-        let mut outcomes = [Outcome::NotRead; 5];
-        outcomes[Field::For as usize] = chain;
-        let mut note = |field: Field, taken: (Outcome, Option<Place>)| {
-            (outcomes[field as usize], places[field as usize]) = taken;
-        };
-
-        let (scheme, taken) = claim.take(Field::Proto, Scheme::from_bytes);
-        note(Field::Proto, taken);
-        let scheme = scheme.unwrap_or(received.scheme);
-        let (host, host_taken) = claim.take(Field::Host, |text| self.read_host(text));
-        note(Field::Host, host_taken);
-        let (host, host_port) = host.or(received.host).unzip();
-        let (port, mut taken) = claim.take(Field::Port, Port::from_bytes);
-        let port = match port {
-            Some(_) if host.is_none() || takes_port_along(host_taken.0) => {
-                taken.0 = Outcome::Refused(Refusal::WithoutHost);
-                None
+    /// The gate is shut: no claim is read, and one is looked for that the sentence names.
+    #[inline]
+    fn turn_away<C: Claims + ?Sized>(
+        &self,
+        peer: Peer,
+        received: Received,
+        trusted: bool,
+        claims: &C,
+    ) -> Origin {
+        let plan = &self.plan;
+        let mut notes = Notes::of(plan);
+        if plan.named[Field::For as usize] {
+            notes.name(Field::For, plan);
+        }
+        let known = !peer.is_unknown();
+        if let Some((header, sent)) = plan.asked.as_ref().filter(|_| known) {
+            if states(claims, Some(header)) {
+                notes.sent = Some(*sent);
+                if matches!(sent, Sent::Read(_)) {
+                    notes.name(Field::For, plan);
+                }
             }
-            port => port,
+        }
+        let (ending, verdict) = match known {
+            true => (Ending::PeerUntrusted, Verdict::Client),
+            false => (Ending::PeerUnknown, Verdict::Unknown),
         };
-        note(Field::Port, taken);
-        let port = port.or(host_port.flatten());
-        let (prefix, taken) = claim.take(Field::Prefix, Prefix::from_bytes);
-        note(Field::Prefix, taken);
-        let notes = claim.notes(outcomes);
+        let unproven = trusted && plan.gate == Gate::AddressAndProof;
+        // It may be the proxy, and forward for anybody: it is not the client.
+        let client = if unproven { Peer::unknown() } else { peer };
+        let step = Step { hop: peer, verdict };
+        self.without_claims(received, client, ending, step, 0, [Outcome::NotRead; 5], notes, unproven)
+    }
+
+    /// The gate is open, and nothing is claimed: the peer speaks for itself.
+    #[inline]
+    fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
+        let plan = &self.plan;
+        let mut notes = Notes::of(plan);
+        if plan.named[Field::For as usize] {
+            notes.name(Field::For, plan);
+        }
+        if plan.named[Field::Proto as usize] && self.reads(Field::Proto) {
+            notes.name(Field::Proto, plan);
+        }
+        let step = Step { hop: peer, verdict: Verdict::Trusted };
+        self.without_claims(received, peer, Ending::HeaderAbsent, step, 1, plan.silent, notes, false)
+    }
+
+    /// An origin of which the only step is the peer.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "a struct of them would be copied once more")]
+    fn without_claims(
+        &self,
+        received: Received,
+        client: Peer,
+        ending: Ending,
+        step: Step,
+        trusted_hops: u8,
+        outcomes: [Outcome; 5],
+        notes: Notes,
+        unproven: bool,
+    ) -> Origin {
+        let (host, port) = received.host.map_or((None, None), |(host, port)| (Some(host), port));
+        Origin {
+            peer: step.hop,
+            client,
+            ending,
+            last_verified: step.hop,
+            scheme: received.scheme,
+            host,
+            port,
+            prefix: received.prefix,
+            through_gateway: false,
+            host_withheld: false,
+            host_conflict: false,
+            unproven,
+            outcomes,
+            places: Places::default(),
+            steps: Steps::one(step),
+            trusted_hops,
+            declared_hops: self.plan.declared,
+            generation: self.generation,
+            notes,
+        }
+    }
+
+    /// The gate is open: the claims count as far as the walk goes.
+    #[inline(never)]
+    fn judge<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
+        let mut steps = Steps::default();
+        let (mut chain, _) = self.chain(0, claims);
+        let stage = Stage::new(self.route(), peer, true);
+        let turn = |place| Some(self.chain(place, claims));
+        let (ending, found) = stage.finish(&mut chain, turn, |step| steps.push(step));
+        let text = chain.element();
+        let claim =
+            Claim { policy: self, peer, claims, ending, found: &found, text, element: OnceCell::new() };
+        let mut fates = Fates {
+            outcomes: [claim.chain_outcome(), Outcome::NotRead, Outcome::NotRead, Outcome::NotRead, Outcome::NotRead],
+            places: Places::default(),
+            notes: Notes::of(&self.plan),
+        };
+        if found.position > 0 {
+            let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
+            fates.places.set(Field::For, Some(place));
+        }
+        claim.note_chain(&mut fates.notes);
+
+        let (scheme, fate) = claim.take(Field::Proto, Scheme::read);
+        claim.settle(&mut fates, Field::Proto, fate);
+        let (host, host_fate) = claim.take(Field::Host, |text| self.host(text));
+        claim.settle(&mut fates, Field::Host, host_fate);
+        let (host, mut port) = match host.or(received.host) {
+            Some((host, port)) => (Some(host), port),
+            None => (None, None),
+        };
+        let (stated, mut fate) = claim.take(Field::Port, Port::read);
+        match stated {
+            Some(_) if host.is_none() || takes_port_along(host_fate.0) => {
+                fate.0 = Outcome::Refused(Refusal::WithoutHost);
+            }
+            Some(_) => port = stated,
+            None => {}
+        }
+        claim.settle(&mut fates, Field::Port, fate);
+        let (prefix, fate) = claim.take(Field::Prefix, Prefix::read);
+        claim.settle(&mut fates, Field::Prefix, fate);
         Origin {
             peer,
             client: found.client,
             ending,
             last_verified: found.last_verified,
-            scheme,
+            scheme: scheme.unwrap_or(received.scheme),
             host,
             port,
             prefix: prefix.unwrap_or(received.prefix),
             through_gateway: false,
             host_withheld: false,
             host_conflict: false,
-            unproven,
-            outcomes,
-            places,
+            unproven: false,
+            outcomes: fates.outcomes,
+            places: fates.places,
             steps,
-            trusted_hops: found.trusted_hops,
-            declared_hops: self.declared_hops(),
+            trusted_hops: u8::try_from(found.trusted_hops).unwrap_or(u8::MAX),
+            declared_hops: self.plan.declared,
             generation: self.generation,
-            notes,
+            notes: fates.notes,
         }
-    }
-
-    /// How many proxies are said to stand in front of the service.
-    fn declared_hops(&self) -> Option<usize> {
-        if self.plan.listed {
-            Some(self.plan.hops.len())
-        } else {
-            self.trusted().declared_hops().map(usize::from)
-        }
-    }
-
-    fn walk<'a, C: Claims + ?Sized>(
-        &'a self,
-        route: Route<'a>,
-        peer: Peer,
-        admitted: bool,
-        claims: &'a C,
-        on_step: &mut dyn FnMut(Step),
-    ) -> (Ending, Found) {
-        let (chain, _) = self.chain(0, claims);
-        Walk::new(route, peer, admitted, chain).finish(&mut |place| Some(self.chain(place, claims)), on_step)
     }
 
     /// The chain in which the hop at `place` speaks, behind the entries that nearer hops wrote there, and
     /// the number of those.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a chain is large, and would be copied out of the call")]
     fn chain<'a, C: Claims + ?Sized>(
         &'a self,
         place: usize,
         claims: &'a C,
     ) -> (Chain<'a, impl DoubleEndedIterator<Item = &'a [u8]>>, usize) {
-        let nowhere = (Notation::XForwarded, "");
-        let hop = self.plan.hops.get(place);
-        let (notation, header) = match (&self.plan.sources[Field::For as usize], hop) {
-            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
-            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
-                (hop.family.notation(), hop.family.chain_header())
-            }
-            _ => nowhere,
+        let (notation, header) = if place == 0 {
+            (self.plan.notation, self.plan.chain.as_str())
+        } else {
+            self.plan.chain_at(place)
         };
-        let nearer = self.plan.hops.get(..place).unwrap_or_default();
-        let same = |other: &&Hop| hop.is_some_and(|hop| hop.family == other.family);
-        let read = nearer.iter().filter(same).map(|hop| usize::from(hop.entries)).sum();
         let mut chain = Chain::new(notation, claims.lines(header));
+        let read = if place == 0 { 0 } else { self.written_before(place) };
         for _ in 0..read {
             chain.next();
         }
         (chain, read)
+    }
+
+    /// How many entries the hops before `place` wrote where the one at `place` speaks.
+    #[cold]
+    fn written_before(&self, place: usize) -> usize {
+        let hop = self.plan.hops.get(place);
+        let nearer = self.plan.hops.get(..place).unwrap_or_default();
+        let same = |other: &&Hop| hop.is_some_and(|hop| hop.family == other.family);
+        nearer.iter().filter(same).map(|hop| usize::from(hop.entries)).sum()
     }
 }
 
@@ -186,14 +268,35 @@ fn takes_port_along(host: Outcome) -> bool {
     matches!(host, Outcome::Refused(refusal) if !matches!(refusal, Refusal::TooFew | Refusal::Empty))
 }
 
+/// Whether a header is there and holds anything.
+fn states<C: Claims + ?Sized>(claims: &C, header: Option<&str>) -> bool {
+    header.is_some_and(|header| !is_blank(claims.lines(header)))
+}
+
 /// One request's claims beside the walk that says which of them count.
 struct Claim<'a, C: ?Sized> {
     policy: &'a Policy,
     peer: Peer,
-    admitted: bool,
     claims: &'a C,
     ending: Ending,
-    found: Found,
+    found: &'a Found,
+    /// The element of `Forwarded` at which the walk ended.
+    text: &'a [u8],
+    /// The element that stands beside the walk's choice, read once for all fields.
+    element: OnceCell<Result<Option<Spoken<'a>>, Refusal>>,
+}
+
+/// What an element says, and where it stood.
+type Spoken<'a> = (Element<'a>, Place);
+
+/// What became of a field, and where its value stood.
+type Fate = (Outcome, Option<Place>);
+
+/// What became of all fields, and what is to say of it.
+struct Fates {
+    outcomes: [Outcome; 5],
+    places: Places,
+    notes: Notes,
 }
 
 /// Who speaks of a field.
@@ -259,50 +362,65 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         }
     }
 
-    /// What the sentence needs besides the decision: looked for where something is worth a word.
-    fn notes(&self, outcomes: [Outcome; 5]) -> Notes {
-        let policy = self.policy;
-        let mut notes = Notes { more: self.found.more, ..Notes::default() };
-        if policy.plan.listed || self.found.more || self.ending != Ending::ClientFound {
-            notes.plans[Field::For as usize] = Some(Arc::clone(&policy.plan));
+    /// What the sentence needs to know of the chain besides the decision.
+    #[inline]
+    fn note_chain(&self, notes: &mut Notes) {
+        let plan = &self.policy.plan;
+        if self.found.more {
+            notes.mark(Notes::MORE);
+        }
+        let plain = self.ending == Ending::ClientFound;
+        if plan.named[Field::For as usize] && (plan.listed || self.found.more || !plain) {
+            notes.name(Field::For, plan);
         }
         match self.ending {
-            Ending::PeerUntrusted => {
-                let read = Field::ALL.into_iter().find(|field| policy.reads(*field));
-                notes.sent = read.filter(|field| self.states(policy.header(*field))).map(Sent::Read);
+            Ending::ClientFound => {}
+            Ending::HeaderAbsent if self.policy.reads(Field::For) => {
+                let read = plan.chain_header(self.found.trusted_hops);
+                let other =
+                    |chain: &Sent| chain.name() != read && states(self.claims, chain.name());
+                notes.sent = Sent::CHAINS.into_iter().find(other);
             }
-            Ending::HeaderAbsent if policy.reads(Field::For) => {
-                let read = policy.plan.chain_header(self.found.trusted_hops);
-                let other = |header: &&str| Some(*header) != read && self.states(Some(header));
-                notes.sent = Sent::CHAINS.into_iter().find(other).map(Sent::Other);
-            }
-            Ending::Malformed | Ending::Opaque => notes.flaws[Field::For as usize] = self.flaw(),
+            Ending::HopLimit if self.policy.trusted().trusts_every_peer() => notes.mark(Notes::EVERYONE),
+            Ending::Malformed | Ending::Opaque => notes.flaw = self.flaw(),
             _ => {}
         }
-        for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
-            match outcomes[field as usize] {
-                Outcome::Absent if field == Field::Proto => {}
-                Outcome::Refused(Refusal::Asymmetric | Refusal::TooFew) => {
-                    let lines = self.claims.lines(field.x_forwarded_name());
-                    let count = values(lines).take(MOST_VALUES).count();
-                    notes.values[field as usize] = u8::try_from(count).unwrap_or(u8::MAX);
-                }
-                Outcome::Refused(Refusal::Malformed) if field == Field::Host => {
-                    let underscores = |text: &[u8]| Host::read_with_port(text, Underscores::Allowed);
-                    if self.take(field, underscores).0.is_some() {
-                        notes.flaws[field as usize] = Some(Flaw::Underscore);
-                    }
-                }
-                Outcome::Refused(_) => {}
-                _ => continue,
-            }
-            notes.plans[field as usize] = Some(Arc::clone(&policy.plan));
-        }
-        notes
     }
 
-    fn states(&self, header: Option<&str>) -> bool {
-        header.is_some_and(|header| !is_blank(self.claims.lines(header)))
+    /// Puts down what became of a field but the first.
+    #[inline]
+    fn settle(&self, fates: &mut Fates, field: Field, fate: Fate) {
+        let (outcome, place) = fate;
+        fates.outcomes[field as usize] = outcome;
+        if place.is_some() {
+            fates.places.set(field, place);
+        }
+        match outcome {
+            Outcome::Refused(refusal) => self.note_refusal(&mut fates.notes, field, refusal),
+            Outcome::Absent if field == Field::Proto && self.policy.plan.named[field as usize] => {
+                fates.notes.name(field, &self.policy.plan);
+            }
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn note_refusal(&self, notes: &mut Notes, field: Field, refusal: Refusal) {
+        match refusal {
+            Refusal::Asymmetric | Refusal::TooFew => {
+                let lines = self.claims.lines(field.x_forwarded_name());
+                notes.count_values(field, values(lines).take(MOST_VALUES).count());
+            }
+            Refusal::Malformed if field == Field::Host => {
+                if self.take(field, |text| Host::read(text, Underscores::Allowed)).0.is_some() {
+                    notes.mark(Notes::UNDERSCORED);
+                }
+            }
+            _ => {}
+        }
+        if self.policy.plan.named[field as usize] {
+            notes.name(field, &self.policy.plan);
+        }
     }
 
     /// What is special about the entry that ended the walk.
@@ -356,16 +474,38 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     }
 
     /// The field's value where it is believed and passes its grammar.
-    fn take<T>(
-        &self,
-        field: Field,
-        grammar: impl Fn(&[u8]) -> Result<T, Error>,
-    ) -> (Option<T>, (Outcome, Option<Place>)) {
-        if !self.ending.is_from_trusted_peer() {
+    #[inline]
+    fn take<T>(&self, field: Field, grammar: impl Fn(&[u8]) -> Option<T>) -> (Option<T>, Fate) {
+        let plan = &self.policy.plan;
+        let at = field as usize;
+        if matches!(plan.sources[at], Source::Off) {
             return (None, (Outcome::NotRead, None));
         }
-        let found = match &self.policy.plan.sources[field as usize] {
-            Source::Off => return (None, (Outcome::NotRead, None)),
+        // What nearly every request has: one value, which is the nearest proxy's word.
+        let plain = plan.briefs[at] == Brief::X_FORWARDED && !plan.named[at];
+        let found = match plain.then(|| sole(self.claims.lines(field.x_forwarded_name()))) {
+            Some(Sole::None) => Ok(None),
+            Some(Sole::Value(text)) => {
+                let place = Place { written: Written::XForwarded, line: 1, position: 1 };
+                Ok(Some((Text::Plain(text), place)))
+            }
+            Some(Sole::Several) | None => self.find(field),
+        };
+        match found {
+            Ok(Some((value, place))) => match value.with(grammar) {
+                Some(value) => (Some(value), (Outcome::Believed, Some(place))),
+                None => (None, (Outcome::Refused(Refusal::Malformed), Some(place))),
+            },
+            Ok(None) => (None, (Outcome::Absent, None)),
+            Err(refusal) => (None, (Outcome::Refused(refusal), None)),
+        }
+    }
+
+    /// The field's value where it is believed.
+    #[inline(never)]
+    fn find(&self, field: Field) -> Result<Option<Placed<'a>>, Refusal> {
+        match &self.policy.plan.sources[field as usize] {
+            Source::Off => Ok(None),
             Source::Single { header, https } => match (self.single(header), https) {
                 (Ok(Some((value, place))), Some(token)) => {
                     if value.with(|text| text == token.as_bytes()) {
@@ -377,14 +517,6 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
                 (found, _) => found,
             },
             Source::Family(rule) => self.spoken(field, *rule),
-        };
-        match found {
-            Ok(Some((value, place))) => match value.with(grammar) {
-                Ok(value) => (Some(value), (Outcome::Believed, Some(place))),
-                Err(_) => (None, (Outcome::Refused(Refusal::Malformed), Some(place))),
-            },
-            Ok(None) => (None, (Outcome::Absent, None)),
-            Err(refusal) => (None, (Outcome::Refused(refusal), None)),
         }
     }
 
@@ -451,7 +583,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// What the walk finds where another number of hops is declared.
     fn walk_up_to(&self, limit: Option<u8>) -> Found {
         let route = Route::Alike { who: self.policy.trusted(), limit };
-        self.policy.walk(route, self.peer, self.admitted, self.claims, &mut |_| {}).1
+        let (mut chain, _) = self.policy.chain(0, self.claims);
+        Stage::new(route, self.peer, true).finish(&mut chain, |_| None, |_| {}).1
     }
 
     /// The value of a field in its own `X-Forwarded-*` header.
@@ -536,24 +669,14 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         rule: Rule,
         speaker: &Speaker<'_>,
     ) -> Result<Option<Placed<'a>>, Refusal> {
-        if is_blank(self.claims.lines(FORWARDED)) {
-            return Ok(None);
-        }
-        let position = match (rule, self.ending) {
-            (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
-            (Rule::Count(count), _) => usize::from(count),
-            // Without a chain to choose from, the nearest hop speaks.
-            (Rule::Aligned, Ending::HeaderAbsent)
-                if !self.policy.plan.listed && !self.policy.reads(Field::For) =>
-            {
-                1
+        // Of hops that are all alike the same element speaks of all fields that are not counted.
+        let found = match rule {
+            Rule::Aligned if !self.policy.plan.listed => {
+                *self.element.get_or_init(|| self.find_element(rule, speaker))
             }
-            // One that names nobody: a verified hop wrote the rest of it.
-            (Rule::Aligned, Ending::Empty) => self.found.position,
-            (Rule::Aligned, _) => speaker.voices.ok_or(Refusal::WalkEnded)?,
+            _ => self.find_element(rule, speaker),
         };
-        let (text, line) = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
-        let element = Element::read(text).ok_or(Refusal::Malformed)?;
+        let Some((element, place)) = found? else { return Ok(None) };
         let value = match field {
             Field::For => element.node,
             Field::Proto => element.proto,
@@ -562,9 +685,40 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         };
         match value {
             Some(_) if !speaker.may => Err(Refusal::NotAsserted),
-            value => Ok(value.map(|value| {
-                (Text::Parameter(value), Place { written: Written::Forwarded, line, position })
-            })),
+            value => Ok(value.map(|value| (Text::Parameter(value), place))),
+        }
+    }
+
+    fn find_element(&self, rule: Rule, speaker: &Speaker<'_>) -> Result<Option<Spoken<'a>>, Refusal> {
+        let beside_chosen = rule == Rule::Aligned && !self.policy.plan.listed;
+        let (text, line, position) = if beside_chosen && self.chosen().is_some() && !self.text.is_empty() {
+            (self.text, self.found.line, self.found.position)
+        } else {
+            if is_blank(self.claims.lines(FORWARDED)) {
+                return Ok(None);
+            }
+            let position = self.position(rule, speaker)?;
+            let (text, line) = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
+            (text, line, position)
+        };
+        let element = Element::read(text).ok_or(Refusal::Malformed)?;
+        Ok(Some((element, Place { written: Written::Forwarded, line, position })))
+    }
+
+    /// Which element speaks.
+    fn position(&self, rule: Rule, speaker: &Speaker<'_>) -> Result<usize, Refusal> {
+        match (rule, self.ending) {
+            (Rule::Count(count), _) if !self.within_trust(count) => Err(Refusal::BeyondTrust),
+            (Rule::Count(count), _) => Ok(usize::from(count)),
+            // Without a chain to choose from, the nearest hop speaks.
+            (Rule::Aligned, Ending::HeaderAbsent)
+                if !self.policy.plan.listed && !self.policy.reads(Field::For) =>
+            {
+                Ok(1)
+            }
+            // One that names nobody: a verified hop wrote the rest of it.
+            (Rule::Aligned, Ending::Empty) => Ok(self.found.position),
+            (Rule::Aligned, _) => speaker.voices.ok_or(Refusal::WalkEnded),
         }
     }
 
@@ -581,6 +735,28 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             ))),
             (None, None) => Ok(None),
         }
+    }
+}
+
+/// What a header of one value holds.
+enum Sole<'a> {
+    None,
+    Value(&'a [u8]),
+    /// Or something long, which is for the lexer to judge.
+    Several,
+}
+
+/// The value of a header of one line and one value, found in one look.
+#[inline]
+fn sole<'a>(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Sole<'a> {
+    let Some(line) = lines.next_back() else { return Sole::None };
+    let text = trim_start(trim_end(line));
+    if text.len() > LONGEST_VALUE || text.contains(&b',') || lines.next_back().is_some() {
+        Sole::Several
+    } else if text.is_empty() {
+        Sole::None
+    } else {
+        Sole::Value(text)
     }
 }
 

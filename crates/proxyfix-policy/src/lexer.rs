@@ -148,7 +148,7 @@ pub(crate) fn trim_start(mut text: &[u8]) -> &[u8] {
     text
 }
 
-fn trim_end(text: &[u8]) -> &[u8] {
+pub(crate) fn trim_end(text: &[u8]) -> &[u8] {
     match text {
         [.., b' ' | b'\t'] => without_end(text, *b" \t"),
         _ => text,

@@ -1,15 +1,18 @@
 //! Which claims are read, and from where.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::claim::Notation;
 use crate::host::Underscores;
+use crate::sentence::{Brief, Sent};
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Origin, Peer, Port, Topology, TrustedProxies};
+use crate::{Error, Family, Field, Host, Origin, Outcome, Peer, Port, Scheme, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -47,6 +50,18 @@ pub(crate) struct Plan {
     pub(crate) sources: [Source; 5],
     pub(crate) gate: Gate,
     pub(crate) underscores: Underscores,
+    /// What sentences say of the sources, and which of them have names of the operator's; made of the rest.
+    pub(crate) briefs: [Brief; 5],
+    pub(crate) named: [bool; 5],
+    /// The first header that is read, and how a sentence says that a stranger sent it.
+    pub(crate) asked: Option<(String, Sent)>,
+    /// How many proxies are said to stand in front of the service.
+    pub(crate) declared: Option<u8>,
+    /// What becomes of the fields where nothing is stated.
+    pub(crate) silent: [Outcome; 5],
+    /// How and where the nearest hop names who was connected to it.
+    pub(crate) notation: Notation,
+    pub(crate) chain: String,
 }
 
 /// Where one field is read.
@@ -225,6 +240,19 @@ impl Policy {
         Host::read_with_port(text, self.plan.underscores)
     }
 
+    /// As [`read_host`](Self::read_host), without a reason for what is refused. For the layers.
+    #[doc(hidden)]
+    pub fn host(&self, text: &[u8]) -> Option<(Host, Option<Port>)> {
+        Host::read(text, self.plan.underscores)
+    }
+
+    /// Whether `text` is a host, with or without a port, that stands as the layers write it for `scheme`: lower
+    /// case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no. For the layers.
+    #[doc(hidden)]
+    pub fn names_plainly(&self, text: &[u8], scheme: Scheme) -> bool {
+        Host::is_plain(text, self.plan.underscores, scheme)
+    }
+
     /// The headers that carry a single value for this policy, in lower case.
     pub fn single_headers(&self) -> impl Iterator<Item = &str> {
         let own = self.plan.sources.iter().filter_map(|source| match source {
@@ -236,7 +264,23 @@ impl Policy {
         own.chain(hops.map(|hop| hop.family.chain_header()))
     }
 
-    fn of(plan: Plan) -> Self {
+    fn of(mut plan: Plan) -> Self {
+        plan.briefs = Field::ALL.map(|field| plan.brief(field).unwrap_or_default());
+        plan.named = Field::ALL.map(|field| plan.brief(field).is_none());
+        let read = Field::ALL.into_iter().find_map(|field| plan.header(field).map(|header| (field, header)));
+        plan.asked = read.map(|(field, header)| {
+            let sent = plan.brief(field).map_or(Sent::Read(field), |brief| Sent::read(field, brief));
+            (header.to_owned(), sent)
+        });
+        let silent = |field| if plan.header(field).is_some() { Outcome::Absent } else { Outcome::NotRead };
+        plan.silent = Field::ALL.map(silent);
+        let (notation, chain) = plan.chain_at(0);
+        (plan.notation, plan.chain) = (notation, chain.to_owned());
+        plan.declared = match plan.hops.as_slice() {
+            // A topology has as many as a walk at the most.
+            hops if plan.listed => u8::try_from(hops.len()).ok(),
+            hops => hops.first().and_then(|hop| hop.who.declared_hops()),
+        };
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -244,9 +288,14 @@ impl Policy {
         if self.plan.listed { Route::Listed(&self.plan.hops) } else { Route::alike(self.trusted()) }
     }
 
-    /// Whether the gate is open to `peer`.
-    pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
-        let trusted = self.trusted().allows(peer);
+    /// Whether the gate is open to `peer`, which did or did not give the proof that is asked for. For the layers.
+    #[doc(hidden)]
+    pub fn admits(&self, peer: &Peer, proven: bool) -> bool {
+        self.opens_to(peer, self.trusted().allows(peer), proven)
+    }
+
+    #[inline]
+    pub(crate) fn opens_to(&self, peer: &Peer, trusted: bool, proven: bool) -> bool {
         match self.plan.gate {
             Gate::Address => trusted,
             Gate::AddressAndProof => trusted && proven,
@@ -269,6 +318,30 @@ impl Plan {
 }
 
 impl Plan {
+    /// How and where the hop at `place` names who was connected to it.
+    pub(crate) fn chain_at(&self, place: usize) -> (Notation, &str) {
+        match (&self.sources[Field::For as usize], self.hops.get(place)) {
+            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
+            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
+                (hop.family.notation(), hop.family.chain_header())
+            }
+            _ => (Notation::XForwarded, ""),
+        }
+    }
+
+    /// `None` where the operator named something.
+    fn brief(&self, field: Field) -> Option<Brief> {
+        let family = self.hops.first().map(|hop| &hop.family);
+        match (&self.sources[field as usize], family) {
+            _ if self.listed => None,
+            (Source::Family(rule), Some(Family::XForwarded)) => Some(Brief::X_FORWARDED.with(*rule)),
+            (Source::Family(rule), Some(Family::Forwarded)) => Some(Brief::FORWARDED.with(*rule)),
+            (Source::Off, _) if field == Field::For => Some(Brief::NOWHERE),
+            (Source::Off, _) => Some(Brief::X_FORWARDED),
+            _ => None,
+        }
+    }
+
     /// The header in which the last of so many trusted hops names who is connected to it, in lower case.
     pub(crate) fn chain_header(&self, trusted_hops: usize) -> Option<&str> {
         let header = match &self.sources[Field::For as usize] {
@@ -294,6 +367,13 @@ impl From<TrustedProxies> for Policy {
             sources: [for_, proto, Source::Off, Source::Off, Source::Off],
             gate: Gate::Address,
             underscores: Underscores::Refused,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
+            asked: None,
+            declared: None,
+            silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         })
     }
 }
@@ -314,6 +394,13 @@ impl From<Topology> for Policy {
             sources,
             gate: if demanded { Gate::AddressAndProof } else { Gate::Address },
             underscores: Underscores::Refused,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
+            asked: None,
+            declared: None,
+            silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         })
     }
 }
@@ -467,6 +554,13 @@ impl PolicyBuilder {
             sources,
             gate: self.gate,
             underscores: self.underscores,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
+            asked: None,
+            declared: None,
+            silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         }))
     }
 }

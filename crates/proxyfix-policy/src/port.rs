@@ -34,9 +34,14 @@ impl Port {
 
     /// Reads a port from bytes.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
-        decimal(text).and_then(Self::new).ok_or_else(|| {
+        Self::read(text).ok_or_else(|| {
             Error::value("a port", text, "expected 1 to 65535 in decimal digits, no leading zero")
         })
+    }
+
+    /// Reads a port, and says of what it refuses nothing more: requests are full of it.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        decimal(text).and_then(Self::new)
     }
 }
 
