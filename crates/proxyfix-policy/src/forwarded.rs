@@ -670,34 +670,63 @@ impl<'a> RawElement<'a> {
     /// `None` where the text is not an element, or a parameter stands in it twice.
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let mut element = Self::default();
-        let mut pairs = Pairs::new(text);
-        loop {
-            let before = &text[..text.len() - pairs.rest.len()];
-            let Some(pair) = pairs.next() else { return Some(element) };
+        let mut extensions = 0;
+        for pair in Pairs::new(text) {
             let (name, value) = pair.ok()?;
-            let is_first = match Known::of(name) {
-                Some(Known::For) => element.node.replace(value).is_none(),
-                Some(Known::By) => element.by.replace(value).is_none(),
-                Some(Known::Host) => element.host.replace(value).is_none(),
-                Some(Known::Proto) => element.proto.replace(value).is_none(),
-                None => !Pairs::new(before).flatten().any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)),
+            let place = match Known::of(name) {
+                Some(Known::For) => &mut element.node,
+                Some(Known::By) => &mut element.by,
+                Some(Known::Host) => &mut element.host,
+                Some(Known::Proto) => &mut element.proto,
+                None => {
+                    extensions += 1;
+                    continue;
+                }
             };
-            if !is_first {
+            if place.replace(value).is_some() {
                 return None;
             }
         }
+        if extensions > 1 && repeats_an_extension(text) { None } else { Some(element) }
     }
+}
+
+/// Whether an extension stands twice in an element.
+///
+/// Compared are numbers made of the names, and then the names: of the 128 that an element can have, each
+/// with each.
+#[cold]
+fn repeats_an_extension(text: &[u8]) -> bool {
+    const MOST: usize = LONGEST_ELEMENT.div_ceil(b"a=b;".len());
+    let mut names = [(0, &b""[..]); MOST];
+    let extensions =
+        Pairs::new(text).flatten().map(|(name, _)| name).filter(|name| Known::of(name).is_none());
+    for (count, name) in extensions.enumerate() {
+        let number = name
+            .iter()
+            .fold(0_u64, |number, byte| number.rotate_left(8) ^ u64::from(byte.to_ascii_lowercase()));
+        let same = |other: &(u64, &[u8])| other.0 == number && other.1.eq_ignore_ascii_case(name);
+        if count == MOST || names[..count].iter().any(same) {
+            return true;
+        }
+        names[count] = (number, name);
+    }
+    false
 }
 
 /// A value as it was written: a token, or the inside of a quoted string with its escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Value<'a>(&'a [u8]);
+pub(crate) struct Value<'a> {
+    text: &'a [u8],
+    /// Whether it has any.
+    escapes: bool,
+}
 
 impl<'a> Value<'a> {
     /// Hands the value, with quoted pairs undone, to `read`.
     pub(crate) fn with<T>(self, read: impl FnOnce(&[u8]) -> T) -> T {
-        if !self.0.contains(&b'\\') {
-            return read(self.0);
+        if !self.escapes {
+            return read(self.text);
         }
         // No value is longer than its element.
         let (mut plain, mut length) = ([0; LONGEST_ELEMENT], 0);
@@ -711,7 +740,7 @@ impl<'a> Value<'a> {
     /// The bytes, with quoted pairs undone.
     fn plain(self) -> impl Iterator<Item = u8> + 'a {
         let mut escaped = false;
-        self.0.iter().copied().filter(move |byte| {
+        self.text.iter().copied().filter(move |byte| {
             escaped = !escaped && *byte == b'\\';
             !escaped
         })
@@ -732,10 +761,10 @@ impl Known {
     /// Names are case-insensitive.
     fn of(name: &[u8]) -> Option<Self> {
         match name {
-            _ if name.eq_ignore_ascii_case(b"for") => Some(Self::For),
-            _ if name.eq_ignore_ascii_case(b"by") => Some(Self::By),
-            _ if name.eq_ignore_ascii_case(b"host") => Some(Self::Host),
-            _ if name.eq_ignore_ascii_case(b"proto") => Some(Self::Proto),
+            [b'b' | b'B', b'y' | b'Y'] => Some(Self::By),
+            [b'f' | b'F', b'o' | b'O', b'r' | b'R'] => Some(Self::For),
+            [b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T'] => Some(Self::Host),
+            [b'p' | b'P', b'r' | b'R', b'o' | b'O', b't' | b'T', b'o' | b'O'] => Some(Self::Proto),
             _ => None,
         }
     }
@@ -757,6 +786,7 @@ impl<'a> Pairs<'a> {
 impl<'a> Iterator for Pairs<'a> {
     type Item = Result<(&'a [u8], Value<'a>), Fault<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while let [b';' | b' ' | b'\t', after @ ..] = self.rest {
             self.rest = after;
@@ -792,6 +822,7 @@ impl Fault<'_> {
 const CONTROL: &str = "control characters are not allowed, not even in quotes";
 
 /// Name, value and what follows them: nothing or a semicolon.
+#[inline]
 fn read_pair(text: &[u8]) -> Result<(&[u8], Value<'_>, &[u8]), Fault<'_>> {
     let fault = |reason| Fault { text, reason };
     let (name, [b'=', after @ ..]) = split_token(text) else {
@@ -801,16 +832,16 @@ fn read_pair(text: &[u8]) -> Result<(&[u8], Value<'_>, &[u8]), Fault<'_>> {
         return Err(fault("the name before the \"=\" is missing"));
     }
     let (value, rest) = match after {
-        [b'"', quoted @ ..] => {
-            let end = closing_quote(quoted).map_err(fault)?;
-            (&quoted[..end], &quoted[end + 1..])
-        }
+        [b'"', quoted @ ..] => split_quoted(quoted).map_err(fault)?,
         [] | [b';', ..] => return Err(fault("it is missing; an empty one is written \"\"")),
         [b' ' | b'\t', ..] => return Err(fault("no white space may follow the \"=\"")),
-        _ => split_token(after),
+        _ => {
+            let (text, rest) = split_token(after);
+            (Value { text, escapes: false }, rest)
+        }
     };
     match (trim_start(rest), after) {
-        (rest @ ([] | [b';', ..]), _) => Ok((name, Value(value), rest)),
+        (rest @ ([] | [b';', ..]), _) => Ok((name, value, rest)),
         (_, [b'"', ..]) => Err(fault("only \";\" may follow the closing quote")),
         _ => Err(fault("what is not made of letters, digits and !#$%&'*+-.^_`|~ has to be in double quotes")),
     }
@@ -821,30 +852,59 @@ fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len()))
 }
 
-/// Where the quoted string ends whose opening quote stands before `text`.
-fn closing_quote(text: &[u8]) -> Result<usize, &'static str> {
-    let mut escaped = false;
-    for (index, byte) in text.iter().enumerate() {
-        match byte {
-            byte if !is_quotable(*byte) => return Err(CONTROL),
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Ok(index),
-            _ => {}
+/// The quoted string whose opening quote stands before `text`, and what follows it.
+fn split_quoted(text: &[u8]) -> Result<(Value<'_>, &[u8]), &'static str> {
+    const OPEN: &str = "the closing quote is missing";
+    let (mut end, mut escapes) = (0, false);
+    loop {
+        end += text[end..].iter().position(|byte| !has_class(*byte, PLAIN)).ok_or(OPEN)?;
+        match text[end..] {
+            [b'"', ref rest @ ..] => return Ok((Value { text: &text[..end], escapes }, rest)),
+            [b'\\'] => return Err(OPEN),
+            [b'\\', byte, ..] if is_quotable(byte) => escapes = true,
+            _ => return Err(CONTROL),
         }
+        end += 2;
     }
-    Err("the closing quote is missing")
 }
 
 /// RFC 9110 section 5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+    has_class(byte, TOKEN)
 }
 
 /// What a quoted string may hold, some of it behind a backslash (RFC 9110 section 5.6.4).
 fn is_quotable(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+    has_class(byte, PLAIN) || matches!(byte, b'"' | b'\\')
+}
+
+const TOKEN: u8 = 1;
+/// Stands in a quoted string without a backslash.
+const PLAIN: u8 = 2;
+
+/// Looked up, because every byte of an element is.
+fn has_class(byte: u8, class: u8) -> bool {
+    const CLASSES: [u8; 256] = {
+        let mut classes = [0; 256];
+        let mut byte = 0_u8;
+        loop {
+            classes[byte as usize] = match byte {
+                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~' => {
+                    TOKEN | PLAIN
+                }
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => TOKEN | PLAIN,
+                b'"' | b'\\' => 0,
+                b'\t' | b' '..=b'~' | 0x80.. => PLAIN,
+                _ => 0,
+            };
+            if byte == u8::MAX {
+                break;
+            }
+            byte += 1;
+        }
+        classes
+    };
+    CLASSES[usize::from(byte)] & class != 0
 }
 
 fn write_value(out: &mut Vec<u8>, value: &[u8]) {
@@ -1195,6 +1255,21 @@ mod tests {
         let long = format!("{}=\"\r\n", "n".repeat(5000));
         let message = long.parse::<Forwarded>().unwrap_err().to_string();
         assert!(message.len() < 300 && !message.contains('\n'), "{message}");
+    }
+
+    #[test]
+    fn t56_an_extension_stands_once_however_many_there_are() {
+        let names = "0123456789abcdefghijklmnopqrstuvwxyz!#$%&'*+-.^_`|~";
+        let short = names.chars().fold(String::new(), |text, name| text + &format!(";{name}=1"));
+        let both = names.chars().fold(short, |text, name| text + &format!(";{name}a=1"));
+        let element = format!("for=_a{both}");
+        assert_eq!(decided(element.as_bytes()), Hop::Opaque);
+        assert_eq!(element.parse::<Element>().unwrap().extensions().count(), 102);
+        for (repeated, hop) in
+            [("A=2", Hop::Malformed), ("q=", Hop::Malformed), ("0A=2", Hop::Malformed), ("zz=2", Hop::Opaque)]
+        {
+            assert_eq!(decided(format!("{element};{repeated}").as_bytes()), hop, "{repeated}");
+        }
     }
 
     #[test]
