@@ -102,9 +102,10 @@ impl Policy {
                 }
             }
         }
-        let (ending, verdict) = match known {
-            true => (Ending::PeerUntrusted, Verdict::Client),
-            false => (Ending::PeerUnknown, Verdict::Unknown),
+        let (ending, verdict) = if known {
+            (Ending::PeerUntrusted, Verdict::Client)
+        } else {
+            (Ending::PeerUnknown, Verdict::Unknown)
         };
         let unproven = trusted && plan.gate == Gate::AddressAndProof;
         // It may be the proxy, and forward for anybody: it is not the client.
@@ -375,12 +376,11 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         if self.found.more {
             notes.mark(Notes::MORE);
         }
-        let plain = self.ending == Ending::ClientFound;
-        if plan.named[Field::For as usize] && (plan.listed || self.found.more || !plain) {
+        let as_usual = self.ending == Ending::ClientFound && !self.found.more;
+        if plan.named[Field::For as usize] && (plan.listed || !as_usual) {
             notes.name(Field::For, plan);
         }
         match self.ending {
-            Ending::ClientFound => {}
             Ending::HeaderAbsent if self.policy.reads(Field::For) => {
                 let read = plan.chain_header(self.found.trusted_hops);
                 let other = |chain: &Sent| chain.name() != read && states(self.claims, chain.name());
@@ -416,10 +416,11 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
                 let lines = self.claims.lines(field.x_forwarded_name());
                 notes.count_values(field, values(lines).take(MOST_VALUES).count());
             }
-            Refusal::Malformed if field == Field::Host => {
-                if self.take(field, |text| Host::read(text, Underscores::Allowed)).0.is_some() {
-                    notes.mark(Notes::UNDERSCORED);
-                }
+            Refusal::Malformed
+                if field == Field::Host
+                    && self.take(field, |text| Host::read(text, Underscores::Allowed)).0.is_some() =>
+            {
+                notes.mark(Notes::UNDERSCORED);
             }
             _ => {}
         }
@@ -487,8 +488,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             return (None, (Outcome::NotRead, None));
         }
         // What nearly every request has: one value, which is the nearest proxy's word.
-        let plain = plan.briefs[at] == Brief::X_FORWARDED && !plan.named[at];
-        let found = match plain.then(|| sole(self.claims.lines(field.x_forwarded_name()))) {
+        let ours = plan.briefs[at] == Brief::X_FORWARDED && !plan.named[at];
+        let found = match ours.then(|| sole(self.claims.lines(field.x_forwarded_name()))) {
             Some(Sole::None) => Ok(None),
             Some(Sole::Value(text)) => {
                 let place = Place { written: Written::XForwarded, line: 1, position: 1 };
@@ -1002,6 +1003,41 @@ mod tests {
             (origin.client().unwrap().to_string().as_str(), origin.scheme()),
             ("203.0.113.9", Scheme::Http)
         );
+    }
+
+    /// What is known to state nothing is judged as what turns out to.
+    #[test]
+    fn a_silent_request_is_judged_as_one_without_headers() {
+        struct Unasked;
+        impl Claims for Unasked {
+            fn lines<'a>(&'a self, _: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+                [].into_iter()
+            }
+        }
+        let set = || "10.0.0.0/8".parse::<TrustedProxies>().unwrap();
+        let hop = |name| crate::Hop::new(name, set());
+        let policies = [
+            Policy::new(set()),
+            Policy::new(set().hops(2).unwrap()),
+            Policy::new(TrustedProxies::dangerously_trust_every_peer()),
+            Policy::builder(set()).fields(Field::ALL).family(Family::Forwarded).build().unwrap(),
+            Policy::builder(set()).fields([Field::Host]).count(Field::Host, 2).build().unwrap(),
+            Policy::builder(set()).https_when("front-end-https", "on").build().unwrap(),
+            Policy::builder(set()).single(Field::For, "x-real-ip").field(Field::Port).build().unwrap(),
+            Policy::new(crate::Topology::new([hop("near").entries(2), hop("far")]).unwrap()),
+            Policy::new(crate::Topology::new([hop("near").fields([Field::Host])]).unwrap()),
+        ];
+        let silent: [(&str, &[u8]); 0] = [];
+        for policy in policies {
+            for peer in
+                [Peer::unknown(), Peer::local(), "10.0.0.2".parse().unwrap(), "192.0.2.1".parse().unwrap()]
+            {
+                let known = policy.decide(peer, Received::default(), &silent[..]);
+                let found = policy.decide(peer, Received::default(), &Unasked);
+                assert_eq!(known, found);
+                assert_eq!(known.to_string(), found.to_string());
+            }
+        }
     }
 
     #[test]

@@ -592,6 +592,26 @@ mod tests {
         assert_eq!(Origin { generation: 7, places: Places::default(), ..origin.clone() }, origin);
     }
 
+    /// An origin is built, moved and kept on every request; a walk stands on the stack of each.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_origin_and_a_walk_grow_only_on_purpose() {
+        use core::slice::Iter;
+        assert_eq!(size_of::<Origin>(), 320);
+        assert_eq!(size_of::<crate::Walk<'_, core::iter::Copied<Iter<'_, &[u8]>>>>(), 232);
+    }
+
+    #[test]
+    fn the_longest_walk_keeps_its_steps() {
+        let mut steps = Steps::default();
+        for port in 1..=u16::from(MOST_HOPS) + 2 {
+            let hop = Peer::new(IpAddr::from([10, 0, 0, 7]), Some(port));
+            steps.push(Step { hop, verdict: Verdict::Trusted });
+        }
+        assert!(steps.iter().map(|step| step.hop.port()).eq((1..=34).map(Some)));
+        assert_eq!(Steps::one(steps.iter().next().unwrap()).iter().count(), 1);
+    }
+
     #[test]
     fn refusals_have_stable_names() {
         use Refusal::*;
