@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 pub(crate) use crate::forwarded::{RawElement as Element, Value, element_at};
-use crate::lexer::{Entries, Entry, Quoting};
+use crate::lexer::{Entries, Entry, Quoting, is_blank_line};
 use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, with_port, x_forwarded};
 
 /// One thing that a hop can state about the request as it received it.
@@ -27,13 +27,20 @@ impl Field {
 
     /// `for`, `proto`, `host`, `port` or `prefix`.
     pub const fn as_str(self) -> &'static str {
-        ["for", "proto", "host", "port", "prefix"][self as usize]
+        const NAMES: &[&str; 5] = &["for", "proto", "host", "port", "prefix"];
+        NAMES[self as usize]
     }
 
     /// The header that carries the field in the `X-Forwarded-*` family, in lower case.
     pub const fn x_forwarded_name(self) -> &'static str {
-        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"]
-            [self as usize]
+        const NAMES: &[&str; 5] = &[
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+        ];
+        NAMES[self as usize]
     }
 
     /// The field of this name, as in [`as_str`](Self::as_str).
@@ -118,12 +125,23 @@ pub(crate) const FORWARDED: &str = "forwarded";
 pub trait Claims {
     /// The values of all lines of the header `name` (lower case), in wire order.
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]>;
+
+    /// Whether no name has any line, where that is known without a look at each: most health checks and
+    /// direct clients state nothing. For the layers.
+    #[doc(hidden)]
+    fn is_silent(&self) -> bool {
+        false
+    }
 }
 
 /// Pairs of name and value, in wire order; names are compared ASCII case-insensitively.
 impl Claims for [(&str, &[u8])] {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.iter().filter(move |(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.is_empty()
     }
 }
 
@@ -172,11 +190,16 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
         self.entries.has_more()
     }
 
+    /// Whether nothing but empty entries is left.
+    pub(crate) fn is_blank(&mut self) -> bool {
+        self.entries.next_filled().is_none()
+    }
+
     /// The one entry of a header that has one.
     fn only(&mut self, entry: Entry<'a>, read: fn(&[u8]) -> Node) -> Node {
         let several = match entry {
             // Nothing but empty entries is as good as no header.
-            Entry::Text(b"") => self.entries.any(|entry| !entry.is_empty()),
+            Entry::Text(b"") => self.entries.next_filled().is_some(),
             Entry::Text(_) => self.entries.next().is_some(),
             Entry::TooLong => false,
         };
@@ -192,26 +215,22 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
 impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for Chain<'a, L> {
     type Item = Node;
 
+    #[inline]
     fn next(&mut self) -> Option<Node> {
-        let (entry, read): (_, fn(&[u8]) -> Node) = match self.notation {
-            Notation::XForwarded => (self.entries.next()?, x_forwarded),
-            Notation::Forwarded => {
-                // Empty elements are legal in this list, and no hop (RFC 9110 section 5.6.1.2).
-                let entry = self.entries.find(|entry| !entry.is_empty())?;
-                if let Entry::Text(element) = entry {
-                    self.element = element;
-                }
-                (entry, element_node)
-            }
-            Notation::Single | Notation::SingleWithPort => {
-                let entry = self.entries.next()?;
-                let ported = self.notation == Notation::SingleWithPort;
-                return Some(self.only(entry, if ported { with_port } else { x_forwarded }));
-            }
+        // Empty elements are legal in `Forwarded`, and no hop (RFC 9110 section 5.6.1.2).
+        let entry = match self.notation {
+            Notation::Forwarded => self.entries.next_filled()?,
+            _ => self.entries.next()?,
         };
-        Some(match entry {
-            Entry::Text(text) => read(text),
-            Entry::TooLong => Node::TooLong,
+        Some(match (self.notation, entry) {
+            (Notation::XForwarded, Entry::Text(text)) => x_forwarded(text),
+            (Notation::Forwarded, Entry::Text(text)) => {
+                self.element = text;
+                element_node(text)
+            }
+            (Notation::XForwarded | Notation::Forwarded, Entry::TooLong) => Node::TooLong,
+            (Notation::Single, entry) => self.only(entry, x_forwarded),
+            (Notation::SingleWithPort, entry) => self.only(entry, with_port),
         })
     }
 }
@@ -227,7 +246,7 @@ fn element_node(text: &[u8]) -> Node {
 /// Whether the lines hold nothing but white space and separators: such a field equals an absent one.
 /// Looked for from the right, as everything is.
 pub(crate) fn is_blank<'a>(lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> bool {
-    lines.rev().all(|line| line.iter().rev().all(|byte| matches!(byte, b' ' | b'\t' | b',')))
+    lines.rev().all(is_blank_line)
 }
 
 #[cfg(test)]

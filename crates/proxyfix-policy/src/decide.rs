@@ -2,18 +2,19 @@
 
 use core::cell::OnceCell;
 
-use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
+use crate::claim::{Chain, Element, FORWARDED, Value, element_at, is_blank};
 use crate::host::Underscores;
-use crate::lexer::{Entries, Entry, Quoting, trim};
+use crate::lexer::{Entries, Entry, Quoting, trim_end, trim_start};
 use crate::node::{Node, with_port};
+use crate::origin::{Places, Steps};
 use crate::policy::{Rule, Source};
 use crate::sentence::{Brief, Flaw, Notes, Sent};
 use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::walk::Found;
+use crate::walk::{Found, Stage};
 use crate::{
     Claims, Ending, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Refusal,
-    Scheme, Step, Verdict, Walk, Written,
+    Scheme, Step, Verdict, Written,
 };
 
 /// The request as it was received, before any claim is believed.
@@ -69,127 +70,195 @@ impl Policy {
     /// [stood](Origin::place). There is no second function that explains.
     pub fn decide<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
         let trusted = self.trusted().allows(&peer);
-        let admitted = self.opens_to(&peer, trusted, received.proven);
-        let mut origin = Origin::begin(self, peer, received);
-        if admitted {
-            self.judge(&mut origin, claims);
+        if !self.opens_to(&peer, trusted, received.proven) {
+            self.turn_away(peer, received, trusted, claims)
+        } else if claims.is_silent() {
+            self.take_as_received(peer, received)
         } else {
-            origin.unproven = trusted && self.plan.gate == Gate::AddressAndProof;
-            self.turn_away(&mut origin, claims);
+            self.judge(peer, received, claims)
         }
-        origin
     }
 
     /// The gate is shut: no claim is read, and one is looked for that the sentence names.
-    fn turn_away<C: Claims + ?Sized>(&self, origin: &mut Origin, claims: &C) {
+    #[inline]
+    fn turn_away<C: Claims + ?Sized>(
+        &self,
+        peer: Peer,
+        received: Received,
+        trusted: bool,
+        claims: &C,
+    ) -> Origin {
         let plan = &self.plan;
+        let mut notes = Notes::of(plan);
         if plan.named[Field::For as usize] {
-            origin.notes.name(Field::For, plan);
+            notes.name(Field::For, plan);
         }
-        let hop = origin.peer;
-        if hop.is_unknown() {
-            origin.ending = Ending::PeerUnknown;
-            origin.steps.push(Step { hop, verdict: Verdict::Unknown });
-            return;
-        }
-        origin.steps.push(Step { hop, verdict: Verdict::Client });
-        if origin.unproven {
-            // It may be the proxy, and forward for anybody: it is not the client.
-            origin.client = Peer::unknown();
-        }
-        let Some(field) = Field::ALL.into_iter().find(|field| self.reads(*field)) else { return };
-        if plan.named[field as usize] {
-            if states(claims, self.header(field)) {
-                origin.notes.name(Field::For, plan);
-                origin.notes.sent = Some(Sent::Read(field));
+        let known = !peer.is_unknown();
+        if let Some((header, sent)) = plan.asked.as_ref().filter(|_| known) {
+            if states(claims, Some(header)) {
+                notes.sent = Some(*sent);
+                if matches!(sent, Sent::Read(_)) {
+                    notes.name(Field::For, plan);
+                }
             }
-        } else {
-            let read = Sent::read(field, plan.briefs[field as usize]);
-            origin.notes.sent = Some(read).filter(|read| states(claims, read.name()));
+        }
+        let (ending, verdict) = match known {
+            true => (Ending::PeerUntrusted, Verdict::Client),
+            false => (Ending::PeerUnknown, Verdict::Unknown),
+        };
+        let unproven = trusted && plan.gate == Gate::AddressAndProof;
+        // It may be the proxy, and forward for anybody: it is not the client.
+        let client = if unproven { Peer::unknown() } else { peer };
+        let step = Step { hop: peer, verdict };
+        self.without_claims(received, client, ending, step, 0, [Outcome::NotRead; 5], notes, unproven)
+    }
+
+    /// The gate is open, and nothing is claimed: the peer speaks for itself.
+    #[inline]
+    fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
+        let plan = &self.plan;
+        let mut notes = Notes::of(plan);
+        if plan.named[Field::For as usize] {
+            notes.name(Field::For, plan);
+        }
+        if plan.named[Field::Proto as usize] && self.reads(Field::Proto) {
+            notes.name(Field::Proto, plan);
+        }
+        let step = Step { hop: peer, verdict: Verdict::Trusted };
+        self.without_claims(received, peer, Ending::HeaderAbsent, step, 1, plan.silent, notes, false)
+    }
+
+    /// An origin of which the only step is the peer.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "a struct of them would be copied once more")]
+    fn without_claims(
+        &self,
+        received: Received,
+        client: Peer,
+        ending: Ending,
+        step: Step,
+        trusted_hops: u8,
+        outcomes: [Outcome; 5],
+        notes: Notes,
+        unproven: bool,
+    ) -> Origin {
+        let (host, port) = received.host.map_or((None, None), |(host, port)| (Some(host), port));
+        Origin {
+            peer: step.hop,
+            client,
+            ending,
+            last_verified: step.hop,
+            scheme: received.scheme,
+            host,
+            port,
+            prefix: received.prefix,
+            through_gateway: false,
+            host_withheld: false,
+            host_conflict: false,
+            unproven,
+            outcomes,
+            places: Places::default(),
+            steps: Steps::one(step),
+            trusted_hops,
+            declared_hops: self.plan.declared,
+            generation: self.generation,
+            notes,
         }
     }
 
     /// The gate is open: the claims count as far as the walk goes.
-    fn judge<C: Claims + ?Sized>(&self, origin: &mut Origin, claims: &C) {
-        let peer = origin.peer;
-        let (chain, _) = self.chain(0, claims);
-        let mut walk = Walk::new(self.route(), peer, true, chain);
-        let ending =
-            walk.finish(|place| Some(self.chain(place, claims)), |step| origin.steps.push(step));
-        let found = walk.found();
+    #[inline(never)]
+    fn judge<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
+        let mut steps = Steps::default();
+        let (mut chain, _) = self.chain(0, claims);
+        let stage = Stage::new(self.route(), peer, true);
+        let turn = |place| Some(self.chain(place, claims));
+        let (ending, found) = stage.finish(&mut chain, turn, |step| steps.push(step));
+        let text = chain.element();
         let claim =
-            Claim { policy: self, peer, claims, ending, found, text: walk.element(), element: OnceCell::new() };
-        origin.ending = ending;
-        origin.client = found.client;
-        origin.last_verified = found.last_verified;
-        origin.trusted_hops = u8::try_from(found.trusted_hops).unwrap_or(u8::MAX);
-        origin.outcomes[Field::For as usize] = claim.chain_outcome();
+            Claim { policy: self, peer, claims, ending, found: &found, text, element: OnceCell::new() };
+        let mut fates = Fates {
+            outcomes: [claim.chain_outcome(), Outcome::NotRead, Outcome::NotRead, Outcome::NotRead, Outcome::NotRead],
+            places: Places::default(),
+            notes: Notes::of(&self.plan),
+        };
         if found.position > 0 {
             let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
-            origin.places.set(Field::For, Some(place));
+            fates.places.set(Field::For, Some(place));
         }
-        claim.note_chain(origin);
+        claim.note_chain(&mut fates.notes);
 
-        let (scheme, taken) = claim.take(Field::Proto, Scheme::read);
-        claim.settle(origin, Field::Proto, taken);
-        if let Some(scheme) = scheme {
-            origin.scheme = scheme;
-        }
-        let (host, host_taken) = claim.take(Field::Host, |text| self.host(text));
-        claim.settle(origin, Field::Host, host_taken);
-        if let Some((host, port)) = host {
-            (origin.host, origin.port) = (Some(host), port);
-        }
-        let (port, mut taken) = claim.take(Field::Port, Port::read);
-        match port {
-            Some(_) if origin.host.is_none() || takes_port_along(host_taken.0) => {
-                taken.0 = Outcome::Refused(Refusal::WithoutHost);
+        let (scheme, fate) = claim.take(Field::Proto, Scheme::read);
+        claim.settle(&mut fates, Field::Proto, fate);
+        let (host, host_fate) = claim.take(Field::Host, |text| self.host(text));
+        claim.settle(&mut fates, Field::Host, host_fate);
+        let (host, mut port) = match host.or(received.host) {
+            Some((host, port)) => (Some(host), port),
+            None => (None, None),
+        };
+        let (stated, mut fate) = claim.take(Field::Port, Port::read);
+        match stated {
+            Some(_) if host.is_none() || takes_port_along(host_fate.0) => {
+                fate.0 = Outcome::Refused(Refusal::WithoutHost);
             }
-            Some(_) => origin.port = port,
+            Some(_) => port = stated,
             None => {}
         }
-        claim.settle(origin, Field::Port, taken);
-        let (prefix, taken) = claim.take(Field::Prefix, Prefix::read);
-        claim.settle(origin, Field::Prefix, taken);
-        if let Some(prefix) = prefix {
-            origin.prefix = prefix;
-        }
-    }
-
-    /// How many proxies are said to stand in front of the service.
-    pub(crate) fn declared_hops(&self) -> Option<u8> {
-        if self.plan.listed {
-            // A topology has as many as a walk at the most.
-            u8::try_from(self.plan.hops.len()).ok()
-        } else {
-            self.trusted().declared_hops()
+        claim.settle(&mut fates, Field::Port, fate);
+        let (prefix, fate) = claim.take(Field::Prefix, Prefix::read);
+        claim.settle(&mut fates, Field::Prefix, fate);
+        Origin {
+            peer,
+            client: found.client,
+            ending,
+            last_verified: found.last_verified,
+            scheme: scheme.unwrap_or(received.scheme),
+            host,
+            port,
+            prefix: prefix.unwrap_or(received.prefix),
+            through_gateway: false,
+            host_withheld: false,
+            host_conflict: false,
+            unproven: false,
+            outcomes: fates.outcomes,
+            places: fates.places,
+            steps,
+            trusted_hops: u8::try_from(found.trusted_hops).unwrap_or(u8::MAX),
+            declared_hops: self.plan.declared,
+            generation: self.generation,
+            notes: fates.notes,
         }
     }
 
     /// The chain in which the hop at `place` speaks, behind the entries that nearer hops wrote there, and
     /// the number of those.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a chain is large, and would be copied out of the call")]
     fn chain<'a, C: Claims + ?Sized>(
         &'a self,
         place: usize,
         claims: &'a C,
     ) -> (Chain<'a, impl DoubleEndedIterator<Item = &'a [u8]>>, usize) {
-        let nowhere = (Notation::XForwarded, "");
-        let hop = self.plan.hops.get(place);
-        let (notation, header) = match (&self.plan.sources[Field::For as usize], hop) {
-            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
-            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
-                (hop.family.notation(), hop.family.chain_header())
-            }
-            _ => nowhere,
+        let (notation, header) = if place == 0 {
+            (self.plan.notation, self.plan.chain.as_str())
+        } else {
+            self.plan.chain_at(place)
         };
-        let nearer = self.plan.hops.get(..place).unwrap_or_default();
-        let same = |other: &&Hop| hop.is_some_and(|hop| hop.family == other.family);
-        let read = nearer.iter().filter(same).map(|hop| usize::from(hop.entries)).sum();
         let mut chain = Chain::new(notation, claims.lines(header));
+        let read = if place == 0 { 0 } else { self.written_before(place) };
         for _ in 0..read {
             chain.next();
         }
         (chain, read)
+    }
+
+    /// How many entries the hops before `place` wrote where the one at `place` speaks.
+    #[cold]
+    fn written_before(&self, place: usize) -> usize {
+        let hop = self.plan.hops.get(place);
+        let nearer = self.plan.hops.get(..place).unwrap_or_default();
+        let same = |other: &&Hop| hop.is_some_and(|hop| hop.family == other.family);
+        nearer.iter().filter(same).map(|hop| usize::from(hop.entries)).sum()
     }
 }
 
@@ -210,7 +279,7 @@ struct Claim<'a, C: ?Sized> {
     peer: Peer,
     claims: &'a C,
     ending: Ending,
-    found: Found,
+    found: &'a Found,
     /// The element of `Forwarded` at which the walk ended.
     text: &'a [u8],
     /// The element that stands beside the walk's choice, read once for all fields.
@@ -222,6 +291,13 @@ type Spoken<'a> = (Element<'a>, Place);
 
 /// What became of a field, and where its value stood.
 type Fate = (Outcome, Option<Place>);
+
+/// What became of all fields, and what is to say of it.
+struct Fates {
+    outcomes: [Outcome; 5],
+    places: Places,
+    notes: Notes,
+}
 
 /// Who speaks of a field.
 struct Speaker<'a> {
@@ -288,9 +364,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
 
     /// What the sentence needs to know of the chain besides the decision.
     #[inline]
-    fn note_chain(&self, origin: &mut Origin) {
+    fn note_chain(&self, notes: &mut Notes) {
         let plan = &self.policy.plan;
-        let notes = &mut origin.notes;
         if self.found.more {
             notes.mark(Notes::MORE);
         }
@@ -314,24 +389,23 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
 
     /// Puts down what became of a field but the first.
     #[inline]
-    fn settle(&self, origin: &mut Origin, field: Field, fate: Fate) {
+    fn settle(&self, fates: &mut Fates, field: Field, fate: Fate) {
         let (outcome, place) = fate;
-        origin.outcomes[field as usize] = outcome;
+        fates.outcomes[field as usize] = outcome;
         if place.is_some() {
-            origin.places.set(field, place);
+            fates.places.set(field, place);
         }
         match outcome {
-            Outcome::Refused(refusal) => self.note_refusal(origin, field, refusal),
+            Outcome::Refused(refusal) => self.note_refusal(&mut fates.notes, field, refusal),
             Outcome::Absent if field == Field::Proto && self.policy.plan.named[field as usize] => {
-                origin.notes.name(field, &self.policy.plan);
+                fates.notes.name(field, &self.policy.plan);
             }
             _ => {}
         }
     }
 
     #[cold]
-    fn note_refusal(&self, origin: &mut Origin, field: Field, refusal: Refusal) {
-        let notes = &mut origin.notes;
+    fn note_refusal(&self, notes: &mut Notes, field: Field, refusal: Refusal) {
         match refusal {
             Refusal::Asymmetric | Refusal::TooFew => {
                 let lines = self.claims.lines(field.x_forwarded_name());
@@ -509,10 +583,8 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// What the walk finds where another number of hops is declared.
     fn walk_up_to(&self, limit: Option<u8>) -> Found {
         let route = Route::Alike { who: self.policy.trusted(), limit };
-        let (chain, _) = self.policy.chain(0, self.claims);
-        let mut walk = Walk::new(route, self.peer, true, chain);
-        walk.finish(|_| None, |_| {});
-        walk.found()
+        let (mut chain, _) = self.policy.chain(0, self.claims);
+        Stage::new(route, self.peer, true).finish(&mut chain, |_| None, |_| {}).1
     }
 
     /// The value of a field in its own `X-Forwarded-*` header.
@@ -678,7 +750,7 @@ enum Sole<'a> {
 #[inline]
 fn sole<'a>(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Sole<'a> {
     let Some(line) = lines.next_back() else { return Sole::None };
-    let text = trim(line);
+    let text = trim_start(trim_end(line));
     if text.len() > LONGEST_VALUE || text.contains(&b',') || lines.next_back().is_some() {
         Sole::Several
     } else if text.is_empty() {

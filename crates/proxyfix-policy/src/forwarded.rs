@@ -231,7 +231,7 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for NearestFirst<'a, 
     type Item = Result<Element, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.entries.as_mut()?.find(|entry| !entry.is_empty());
+        let entry = self.entries.as_mut()?.next_filled();
         self.position += 1;
         let place = |position| format!("element {position} from the right of Forwarded");
         match entry {
@@ -649,9 +649,8 @@ where
     let mut entries = Entries::new(lines, Quoting::Quoted, LONGEST_ELEMENT);
     let mut left = position;
     loop {
-        match entries.next()? {
+        match entries.next_filled()? {
             Entry::TooLong => return None,
-            entry if entry.is_empty() => {}
             Entry::Text(text) if left <= 1 => return Some((text, entries.line_number())),
             Entry::Text(_) => left -= 1,
         }

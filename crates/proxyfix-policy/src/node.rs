@@ -140,21 +140,21 @@ fn address(text: &[u8]) -> Option<Peer> {
     }
     let mut rest = text;
     let ip = Ipv4Addr::from_bits(take_ipv4(&mut rest)?);
-    Some(Peer::new(ip.into(), port_behind(rest)?))
+    Some(Peer::new(ip.into(), Some(port_behind(rest)?)))
 }
 
 /// What stands behind the opening bracket.
 fn bracketed(mut text: &[u8]) -> Option<Peer> {
     let ip = Ipv6Addr::from_bits(take_ipv6(&mut text)?);
     let port = port_behind(text.strip_prefix(b"]")?)?;
-    Some(Peer::new(ip.into(), port))
+    Some(Peer::new(ip.into(), Some(port)))
 }
 
-/// Nothing, or a colon and a port.
-fn port_behind(text: &[u8]) -> Option<Option<u16>> {
+/// Nothing, which is 0 as a port is, or a colon and a port.
+fn port_behind(text: &[u8]) -> Option<u16> {
     match text {
-        [] => Some(None),
-        [b':', digits @ ..] => port(digits).map(Some),
+        [] => Some(0),
+        [b':', digits @ ..] => port(digits),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use crate::claim::FORWARDED;
 use crate::sentence::{Notes, Sent};
 use crate::trust::MOST_HOPS;
-use crate::{Ending, Field, Host, Peer, Policy, Port, Prefix, Received, Scheme, Step, Verdict};
+use crate::{Ending, Field, Host, Peer, Policy, Port, Prefix, Scheme, Step, Verdict};
 
 /// Where a request came from: the client, and the URL that it asked for.
 ///
@@ -157,6 +157,17 @@ const MORE: usize = MOST_HOPS as usize + 2 - FIRST;
 
 impl Steps {
     #[inline]
+    pub(crate) fn one(step: Step) -> Self {
+        const NOBODY: Peer = Peer::unknown();
+        Self {
+            hops: [step.hop, NOBODY, NOBODY, NOBODY],
+            verdicts: [Some(step.verdict), None, None, None],
+            taken: 1,
+            more: None,
+        }
+    }
+
+    #[inline]
     pub(crate) fn push(&mut self, step: Step) {
         let taken = usize::from(self.taken);
         self.taken += 1;
@@ -260,36 +271,6 @@ impl fmt::Display for Refusal {
 }
 
 impl Origin {
-    /// What is known of a request before any claim is looked at: whoever is connected is the client.
-    #[inline]
-    pub(crate) fn begin(policy: &Policy, peer: Peer, received: Received) -> Self {
-        let (host, port) = match received.host {
-            Some((host, port)) => (Some(host), port),
-            None => (None, None),
-        };
-        Self {
-            peer,
-            client: peer,
-            ending: Ending::PeerUntrusted,
-            last_verified: peer,
-            scheme: received.scheme,
-            host,
-            port,
-            prefix: received.prefix,
-            through_gateway: false,
-            host_withheld: false,
-            host_conflict: false,
-            unproven: false,
-            outcomes: [Outcome::NotRead; 5],
-            places: Places::default(),
-            steps: Steps::default(),
-            trusted_hops: 0,
-            declared_hops: policy.declared_hops(),
-            generation: policy.generation,
-            notes: Notes::of(&policy.plan),
-        }
-    }
-
     /// Who is connected. From the connection, never from a header.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -538,7 +519,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Policy, TrustedProxies};
+    use crate::{Policy, Received, TrustedProxies};
 
     const ALL: [(&str, &[u8]); 5] = [
         ("x-forwarded-for", b"203.0.113.9:51515"),

@@ -1,16 +1,18 @@
 //! Which claims are read, and from where.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::claim::Notation;
 use crate::host::Underscores;
-use crate::sentence::Brief;
+use crate::sentence::{Brief, Sent};
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Origin, Peer, Port, Scheme, Topology, TrustedProxies};
+use crate::{Error, Family, Field, Host, Origin, Outcome, Peer, Port, Scheme, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -51,6 +53,15 @@ pub(crate) struct Plan {
     /// What sentences say of the sources, and which of them have names of the operator's; made of the rest.
     pub(crate) briefs: [Brief; 5],
     pub(crate) named: [bool; 5],
+    /// The first header that is read, and how a sentence says that a stranger sent it.
+    pub(crate) asked: Option<(String, Sent)>,
+    /// How many proxies are said to stand in front of the service.
+    pub(crate) declared: Option<u8>,
+    /// What becomes of the fields where nothing is stated.
+    pub(crate) silent: [Outcome; 5],
+    /// How and where the nearest hop names who was connected to it.
+    pub(crate) notation: Notation,
+    pub(crate) chain: String,
 }
 
 /// Where one field is read.
@@ -256,6 +267,20 @@ impl Policy {
     fn of(mut plan: Plan) -> Self {
         plan.briefs = Field::ALL.map(|field| plan.brief(field).unwrap_or_default());
         plan.named = Field::ALL.map(|field| plan.brief(field).is_none());
+        let read = Field::ALL.into_iter().find_map(|field| plan.header(field).map(|header| (field, header)));
+        plan.asked = read.map(|(field, header)| {
+            let sent = plan.brief(field).map_or(Sent::Read(field), |brief| Sent::read(field, brief));
+            (header.to_owned(), sent)
+        });
+        let silent = |field| if plan.header(field).is_some() { Outcome::Absent } else { Outcome::NotRead };
+        plan.silent = Field::ALL.map(silent);
+        let (notation, chain) = plan.chain_at(0);
+        (plan.notation, plan.chain) = (notation, chain.to_owned());
+        plan.declared = match plan.hops.as_slice() {
+            // A topology has as many as a walk at the most.
+            hops if plan.listed => u8::try_from(hops.len()).ok(),
+            hops => hops.first().and_then(|hop| hop.who.declared_hops()),
+        };
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -293,6 +318,17 @@ impl Plan {
 }
 
 impl Plan {
+    /// How and where the hop at `place` names who was connected to it.
+    pub(crate) fn chain_at(&self, place: usize) -> (Notation, &str) {
+        match (&self.sources[Field::For as usize], self.hops.get(place)) {
+            (Source::Single { header, .. }, _) => (Notation::Single, header.as_str()),
+            (Source::Family(_), Some(hop)) if hop.asserts(Field::For) => {
+                (hop.family.notation(), hop.family.chain_header())
+            }
+            _ => (Notation::XForwarded, ""),
+        }
+    }
+
     /// `None` where the operator named something.
     fn brief(&self, field: Field) -> Option<Brief> {
         let family = self.hops.first().map(|hop| &hop.family);
@@ -333,6 +369,11 @@ impl From<TrustedProxies> for Policy {
             underscores: Underscores::Refused,
             briefs: [Brief::X_FORWARDED; 5],
             named: [false; 5],
+            asked: None,
+            declared: None,
+            silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         })
     }
 }
@@ -355,6 +396,11 @@ impl From<Topology> for Policy {
             underscores: Underscores::Refused,
             briefs: [Brief::X_FORWARDED; 5],
             named: [false; 5],
+            asked: None,
+            declared: None,
+            silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         })
     }
 }
@@ -510,6 +556,11 @@ impl PolicyBuilder {
             underscores: self.underscores,
             briefs: [Brief::X_FORWARDED; 5],
             named: [false; 5],
+            asked: None,
+            declared: None,
+            silent: [Outcome::NotRead; 5],
+            notation: Notation::XForwarded,
+            chain: String::new(),
         }))
     }
 }

@@ -115,7 +115,7 @@ impl<'a> Told<'a> {
 }
 
 /// A header that was sent and not read.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// The one that the policy reads from trusted peers.
     Read(Field),

@@ -179,17 +179,28 @@ impl fmt::Display for Verdict {
 /// ```
 #[derive(Clone)]
 pub struct Walk<'a, L> {
+    chain: Chain<'a, L>,
+    stage: Stage<'a>,
+}
+
+/// A walk beside its chain. Apart from it the compiler holds most of this in registers.
+#[derive(Clone)]
+pub(crate) struct Stage<'a> {
     route: Route<'a>,
     peer: Peer,
     /// Whether the gate is open to the peer.
     admitted: bool,
-    chain: Chain<'a, L>,
     ahead: Ahead,
     /// The entries that the last trusted hop added and that were not read yet.
     owed: u8,
     found: Found,
     ending: Option<Ending>,
 }
+
+/// The lines of a header, read from the last one.
+pub(crate) trait Lines<'a>: DoubleEndedIterator<Item = &'a [u8]> {}
+
+impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Lines<'a> for L {}
 
 /// Where the walk stands.
 #[derive(Clone, Copy)]
@@ -224,15 +235,13 @@ impl TrustedProxies {
         T: IntoIterator<Item = &'a [u8], IntoIter: DoubleEndedIterator>,
     {
         let chain = Chain::new(Notation::XForwarded, lines.into_iter());
-        Walk::new(Route::alike(self), peer, self.allows(&peer), chain)
+        Walk { chain, stage: Stage::new(Route::alike(self), peer, self.allows(&peer)) }
     }
 }
 
-impl<'a, L> Walk<'a, L>
-where
-    L: DoubleEndedIterator<Item = &'a [u8]>,
-{
-    pub(crate) fn new(route: Route<'a>, peer: Peer, admitted: bool, chain: Chain<'a, L>) -> Self {
+impl<'a> Stage<'a> {
+    #[inline]
+    pub(crate) fn new(route: Route<'a>, peer: Peer, admitted: bool) -> Self {
         let client = Peer::unknown();
         let found = Found {
             client,
@@ -243,23 +252,25 @@ where
             trusted_hops: 0,
             more: false,
         };
-        Self { route, peer, admitted, chain, ahead: Ahead::Peer, owed: 0, found, ending: None }
+        Self { route, peer, admitted, ahead: Ahead::Peer, owed: 0, found, ending: None }
     }
 
-    /// Takes the remaining steps. `turn` finds the chain in which the hop at a place speaks, where that is not
-    /// the one that the hop before it spoke in, and how many of its entries were read before.
-    pub(crate) fn finish(
-        &mut self,
+    /// Takes all steps. `turn` finds the chain in which the hop at a place speaks, where that is not the one that
+    /// the hop before it spoke in, and how many of its entries were read before.
+    #[inline]
+    pub(crate) fn finish<L: Lines<'a>>(
+        mut self,
+        chain: &mut Chain<'a, L>,
         mut turn: impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
         mut on_step: impl FnMut(Step),
-    ) -> Ending {
+    ) -> (Ending, Found) {
         loop {
-            match (self.advance(&mut turn), self.ending) {
+            match (self.advance(chain, &mut turn), self.ending) {
                 (Some(step), _) => on_step(step),
                 (None, Some(ending)) => {
                     let named = matches!(ending, Ending::ClientFound | Ending::HopLimit);
-                    self.found.more = named && self.chain.has_more();
-                    return ending;
+                    self.found.more = named && chain.has_more();
+                    return (ending, self.found);
                 }
                 // A walk without an ending takes another step.
                 (None, None) => {}
@@ -267,21 +278,16 @@ where
         }
     }
 
-    pub(crate) fn found(&self) -> Found {
-        self.found
-    }
-
-    /// The element of `Forwarded` that was read last.
-    pub(crate) fn element(&self) -> &'a [u8] {
-        self.chain.element()
-    }
-
     #[inline]
-    fn advance(&mut self, turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>) -> Option<Step> {
+    fn advance<L: Lines<'a>>(
+        &mut self,
+        chain: &mut Chain<'a, L>,
+        turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
+    ) -> Option<Step> {
         match (self.ending, self.ahead) {
             (Some(_), _) => None,
-            (None, Ahead::Peer) => Some(self.judge_peer()),
-            (None, Ahead::Hop(node)) => self.judge_entry(node, turn),
+            (None, Ahead::Peer) => Some(self.judge_peer(chain)),
+            (None, Ahead::Hop(node)) => self.judge_entry(node, chain, turn),
         }
     }
 
@@ -301,28 +307,36 @@ where
     }
 
     /// The peer: the gate.
-    fn judge_peer(&mut self) -> Step {
+    #[inline]
+    fn judge_peer<L: Lines<'a>>(&mut self, chain: &mut Chain<'a, L>) -> Step {
         let peer = self.peer;
         if peer.is_unknown() {
             return self.stopped(peer, Verdict::Unknown, Ending::PeerUnknown);
         }
         match self.route.rule(0).filter(|_| self.admitted) {
-            Some(rule) => self.trust(peer, rule, true),
+            Some(rule) => self.trust(peer, rule, true, chain),
             None => self.found_client(peer, Ending::PeerUntrusted),
         }
     }
 
     /// Believes `hop`, and looks at the first entry that it added, which may be the first of its header.
-    fn trust(&mut self, hop: Peer, rule: Rule<'_>, begins: bool) -> Step {
+    #[inline]
+    fn trust<L: Lines<'a>>(
+        &mut self,
+        hop: Peer,
+        rule: Rule<'_>,
+        begins: bool,
+        chain: &mut Chain<'a, L>,
+    ) -> Step {
         self.found.trusted_hops += 1;
         self.found.last_verified = hop;
         self.owed = rule.entries;
-        let first = self.chain.next();
+        let first = chain.next();
         self.ahead = Ahead::Hop(first);
         let absent = match first {
             None => true,
             // Nothing but empty entries is as good as no header. The walk ends here, either way.
-            Some(Node::Empty) if begins => self.chain.all(|node| node == Node::Empty),
+            Some(Node::Empty) if begins => chain.is_blank(),
             Some(_) => false,
         };
         if absent {
@@ -342,9 +356,10 @@ where
 
     /// The next entry to the left.
     #[inline]
-    fn judge_entry(
+    fn judge_entry<L: Lines<'a>>(
         &mut self,
         node: Option<Node>,
+        chain: &mut Chain<'a, L>,
         turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
     ) -> Option<Step> {
         let Some(node) = node else {
@@ -357,33 +372,34 @@ where
         }
         self.found.depth += 1;
         self.found.position += 1;
-        self.found.line = self.chain.line();
+        self.found.line = chain.line();
         self.owed = self.owed.saturating_sub(1);
         let passed = self.owed > 0;
         Some(match node {
             Node::TooLong => self.stopped(Peer::unknown(), Verdict::TooLong, Ending::TooLong),
             Node::Empty | Node::Silent => self.stopped(Peer::unknown(), Verdict::Empty, Ending::Empty),
-            Node::Opaque | Node::Malformed if passed => self.pass(Peer::unknown()),
+            Node::Opaque | Node::Malformed if passed => self.pass(Peer::unknown(), chain),
             Node::Opaque => self.stopped(Peer::unknown(), Verdict::Opaque, Ending::Opaque),
             Node::Malformed | Node::Several => {
                 self.stopped(Peer::unknown(), Verdict::Malformed, Ending::Malformed)
             }
-            Node::Address(hop) if passed => self.pass(hop),
-            Node::Address(hop) => self.judge_hop(hop, turn),
+            Node::Address(hop) if passed => self.pass(hop, chain),
+            Node::Address(hop) => self.judge_hop(hop, chain, turn),
         })
     }
 
     /// An entry of its own that the last trusted hop added before the one that counts.
-    fn pass(&mut self, hop: Peer) -> Step {
-        self.ahead = Ahead::Hop(self.chain.next());
+    fn pass<L: Lines<'a>>(&mut self, hop: Peer, chain: &mut Chain<'a, L>) -> Step {
+        self.ahead = Ahead::Hop(chain.next());
         Step { hop, verdict: Verdict::Counted }
     }
 
     /// Whom the last trusted hop named: another hop, or the client.
     #[inline]
-    fn judge_hop(
+    fn judge_hop<L: Lines<'a>>(
         &mut self,
         hop: Peer,
+        chain: &mut Chain<'a, L>,
         turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
     ) -> Step {
         let place = self.found.trusted_hops;
@@ -391,11 +407,11 @@ where
         if let Some(rule) = next.filter(|rule| rule.who.allows(&hop)) {
             let turned = if self.route.turns(place) { turn(place) } else { None };
             let begins = turned.is_some();
-            if let Some((chain, read)) = turned {
-                self.chain = chain;
+            if let Some((turned, read)) = turned {
+                *chain = turned;
                 self.found.position = read;
             }
-            return self.trust(hop, rule, begins);
+            return self.trust(hop, rule, begins, chain);
         }
         let here = place.checked_sub(1).and_then(|here| self.route.rule(here));
         let everyone = here.is_some_and(|rule| rule.who.trusts_every_peer());
@@ -422,17 +438,17 @@ where
 impl<L> Walk<'_, L> {
     /// Why the walk stopped; `None` while it goes on.
     pub fn ending(&self) -> Option<Ending> {
-        self.ending
+        self.stage.ending
     }
 
     /// The client, as far as the walk has come; unknown where there is none.
     pub fn client(&self) -> Peer {
-        self.found.client
+        self.stage.found.client
     }
 
     /// The last trusted hop, or the peer.
     pub fn last_verified(&self) -> Peer {
-        self.found.last_verified
+        self.stage.found.last_verified
     }
 }
 
@@ -443,7 +459,7 @@ where
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        self.advance(&mut |_| None)
+        self.stage.advance(&mut self.chain, &mut |_| None)
     }
 }
 
@@ -452,10 +468,10 @@ impl<'a, L> FusedIterator for Walk<'a, L> where L: DoubleEndedIterator<Item = &'
 impl<L> fmt::Debug for Walk<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk")
-            .field("peer", &self.peer)
-            .field("client", &self.found.client)
-            .field("last_verified", &self.found.last_verified)
-            .field("ending", &self.ending)
+            .field("peer", &self.stage.peer)
+            .field("client", &self.stage.found.client)
+            .field("last_verified", &self.stage.found.last_verified)
+            .field("ending", &self.stage.ending)
             .finish_non_exhaustive()
     }
 }

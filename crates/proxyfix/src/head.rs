@@ -31,8 +31,8 @@ pub(crate) struct Judge {
     proof: Option<Proof>,
     /// What is removed: the protected headers, and others.
     doomed: Doomed,
-    /// Whether there is nothing to do for a stranger who sent nothing that matters.
-    passes_strangers: bool,
+    /// Whether nothing is asked for that few services need.
+    plain: bool,
     options: Options,
 }
 
@@ -73,7 +73,7 @@ impl Options {
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
         report_risks(&policy, &options.accepted);
-        Self { doomed: Doomed::new(), passes_strangers: false, policy, proof: None, options }
+        Self { doomed: Doomed::new(), plain: false, policy, proof: None, options }
             .with_own_headers(Vec::new())
     }
 
@@ -104,10 +104,10 @@ impl Judge {
         for name in named.into_iter().chain(read).chain(proofs).collect::<Vec<_>>() {
             self.doomed.add(name);
         }
-        self.passes_strangers = self.options.unrecorded
-            && self.proof.is_none()
+        self.plain = self.proof.is_none()
             && self.options.shadow.is_none()
-            && !cfg!(feature = "metrics");
+            && self.options.canonical.is_none()
+            && !self.options.keep_original;
         self
     }
 
@@ -119,16 +119,76 @@ impl Judge {
         parts: &mut Parts,
         compute: Option<&dyn Fn(&Parts) -> Computed>,
     ) -> Option<Peer> {
+        let alone = match connection.peer {
+            _ if !self.plain || compute.is_some() || parts.uri.authority().is_some() => None,
+            Some(peer) => Some(peer).filter(|_| parts.extensions.len() <= connection.own),
+            None if parts.extensions.len() == 1 => parts.extensions.get::<Peer>().copied(),
+            None => None,
+        };
+        if let Some(client) = alone.and_then(|peer| self.apply_alone(peer, parts)) {
+            return client;
+        }
+        self.apply_among_others(connection, parts, compute)
+    }
+
+    /// Does the same for the usual request: one that no fix and no gateway saw before, whose target is a path,
+    /// with one `Host` that is one. What only others need is left out here; `None`, and nothing is done, where
+    /// the request is another.
+    #[expect(clippy::option_option, reason = "whether it was done, and what was found")]
+    #[inline]
+    fn apply_alone(&self, peer: Peer, parts: &mut Parts) -> Option<Option<Peer>> {
+        let scan = self.doomed.scan(&parts.headers);
+        if self.passes(peer, &scan) {
+            return Some(Some(peer));
+        }
+        let host = scan.host.filter(|_| scan.hosts == 1)?;
+        let received = Received::default().with_host(Some(self.policy.host(host.as_bytes())?));
+        let claims =
+            HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
+        let mut origin = Origin::from(self.policy.decide(peer, received, &claims));
+        let Origin { decided, removed } = &mut origin;
+        events::decided(&self.policy, decided, &claims);
+        if scan.connection {
+            events::nominated(decided, &parts.headers, self.doomed.own());
+        }
+        decided.note_sent(&self.policy, scan.found().names());
+        events::removed(decided, scan.found(), self.doomed.own());
+        let host = host_line(&scan, decided);
+
+        let found = scan.into_found();
+        if self.options.unrecorded {
+            found.remove(&mut parts.headers, |_, _| ());
+        } else {
+            found.remove(&mut parts.headers, |name, value| removed.push(name, value));
+            removed.judged_before_by(&self.policy);
+        }
+        host.write(&mut parts.headers);
+        if self.options.absolute {
+            write_target(parts, decided);
+        }
+        publish_prefix(parts, decided);
+        let client = client_of(decided);
+        if self.options.unrecorded {
+            return Some(self.policy.reads(Field::For).then_some(client));
+        }
+        parts.extensions.insert(origin);
+        Some(Some(client))
+    }
+
+    /// Does it for any request.
+    #[cold]
+    #[inline(never)]
+    fn apply_among_others(
+        &self,
+        connection: Connection,
+        parts: &mut Parts,
+        compute: Option<&dyn Fn(&Parts) -> Computed>,
+    ) -> Option<Peer> {
         if self.options.keep_original {
             KeepOriginal.fix(parts);
         }
         let others = parts.extensions.len() > connection.own;
         let scan = self.doomed.scan(&parts.headers);
-        if let (false, Some(peer)) = (others, connection.peer) {
-            if self.passes(peer, parts, &scan) {
-                return Some(peer);
-            }
-        }
         let earlier = if others { parts.extensions.remove::<Origin>() } else { None };
         let peer = match &earlier {
             Some(earlier) => earlier.peer(),
@@ -184,10 +244,10 @@ impl Judge {
         }
         // What a fix wrote itself was not sent.
         let before = earlier.map(|earlier| earlier.removed);
-        if before.as_ref().is_none_or(|before| before.canonical.is_none()) {
+        if before.as_ref().is_none_or(|before| before.canonical().is_none()) {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
-        let host = named.host_line(&scan, &origin);
+        let host = host_line(&scan, &origin);
 
         let found = scan.into_found();
         let removed = match before {
@@ -201,7 +261,7 @@ impl Judge {
                 Some(removed)
             }
             Some(mut removed) => {
-                let known = removed.others();
+                let known = removed.others().len();
                 found.remove(&mut parts.headers, |name, value| removed.push_later(name, value, known));
                 Some(removed)
             }
@@ -210,7 +270,9 @@ impl Judge {
         named.write(parts, &origin, self.options.absolute);
         let client = self.policy.reads(Field::For).then(|| client_of(&origin));
         let Some(mut removed) = removed else {
-            publish_prefix(parts, stated_prefix, &origin);
+            if stated_prefix {
+            set_forwarded(parts, &origin);
+        }
             return client;
         };
         if removed.judged_before_by(&self.policy) {
@@ -220,10 +282,12 @@ impl Judge {
             removed.note_found(&self.policy, computed, proven);
         }
         // What one fix of a stack writes, later ones write anew: they may know better.
-        let canonical = self.options.canonical.or(removed.canonical);
-        removed.canonical = canonical;
-        publish_prefix(parts, stated_prefix, &origin);
+        let canonical = self.options.canonical.or(removed.canonical());
+        if stated_prefix {
+            set_forwarded(parts, &origin);
+        }
         if let Some(canonical) = canonical {
+            removed.set_canonical(canonical);
             let mount = parts.extensions.get::<Mount>();
             canonical.write(&mut parts.headers, &origin, mount.map_or(&Prefix::root(), Mount::prefix));
         }
@@ -234,13 +298,14 @@ impl Judge {
 
     /// Whether the request is as this fix would leave it: a stranger's, with nothing to remove, a `Host` as
     /// it would be written, nothing to record and nothing to report.
-    fn passes(&self, peer: Peer, parts: &Parts, scan: &Scan<'_>) -> bool {
-        self.passes_strangers
+    #[inline]
+    fn passes(&self, peer: Peer, scan: &Scan<'_>) -> bool {
+        self.options.unrecorded
             && scan.found().is_empty()
             && !scan.connection
+            && !cfg!(feature = "metrics")
             && !self.policy.admits(&peer, false)
             && !peer.is_unknown()
-            && parts.uri.authority().is_none()
             && scan.hosts == 1
             && scan.host.is_some_and(|host| self.policy.names_plainly(host.as_bytes(), Scheme::Http))
             && !tracing::event_enabled!(tracing::Level::DEBUG)
@@ -261,13 +326,17 @@ pub(crate) fn client_of(origin: &Decided) -> Peer {
     origin.client().map_or(Peer::unknown(), |ip| Peer::new(ip, origin.client_port()))
 }
 
-/// Publishes the prefix that a proxy stated. Where nobody states one, there is no mount but a gateway's.
-fn publish_prefix(parts: &mut Parts, stated: bool, origin: &Decided) {
-    if stated {
-        let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
-        mount.set_forwarded(origin.prefix().clone());
-        parts.extensions.insert(mount);
+/// Publishes the prefix, if a proxy stated it. Where nobody states one, there is no mount but a gateway's.
+fn publish_prefix(parts: &mut Parts, origin: &Decided) {
+    if origin.outcome(Field::Prefix) == Outcome::Believed {
+        set_forwarded(parts, origin);
     }
+}
+
+fn set_forwarded(parts: &mut Parts, origin: &Decided) {
+    let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
+    mount.set_forwarded(origin.prefix().clone());
+    parts.extensions.insert(mount);
 }
 
 /// The proofs as one, and the gate that they make.
@@ -448,7 +517,7 @@ pub(crate) fn mount_may_change(parts: &Parts) -> bool {
 /// Publishes where the application is mounted, in all places that say so.
 pub(crate) fn set_mount(parts: &mut Parts, mount: Mount) {
     let prefix: Prefix = mount.prefix().clone();
-    if let Some(canonical) = parts.extensions.get::<Origin>().and_then(|origin| origin.removed.canonical) {
+    if let Some(canonical) = parts.extensions.get::<Origin>().and_then(|origin| origin.removed.canonical()) {
         canonical.write_prefix(&mut parts.headers, &prefix);
     }
     if let Some(origin) = parts.extensions.get_mut::<Origin>() {
@@ -616,46 +685,45 @@ impl Named {
         }
     }
 
-    /// What has to be done to make `Host` say what `origin` says, to the byte.
-    fn host_line(&self, scan: &Scan<'_>, origin: &Decided) -> HostLine {
-        let Some(host) = origin.host() else {
-            return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
-        };
-        let text = Text { host: host.as_bytes(), port: origin.port() };
-        let stays = scan.host.is_some_and(|line| !self.several && text.is(line.as_bytes()));
-        if stays {
-            return HostLine::Stays;
-        }
-        // The header that stated it may hold it as it is written, and then its buffer does.
-        let stated = scan.only(X_FORWARDED_HOST).filter(|line| text.is(line.as_bytes()));
-        match stated.cloned().map_or_else(|| HeaderValue::try_from(text.to_vec()), Ok) {
-            Ok(line) => HostLine::Is(line),
-            Err(_) => HostLine::Stays,
-        }
-    }
-
     /// Makes the target's authority say what `origin` says, to the byte.
     fn write(&self, parts: &mut Parts, origin: &Decided, absolute: bool) {
-        if self.authority.is_nothing() && !absolute {
-            return;
+        if origin.host().is_some() && (absolute || !self.authority.is_nothing()) {
+            write_target(parts, origin);
+        } else if !self.authority.is_nothing() {
+            uri::set_origin(&mut parts.uri, None);
         }
-        let Some(host) = origin.host() else {
-            if !self.authority.is_nothing() {
-                uri::set_origin(&mut parts.uri, None);
-            }
-            return;
-        };
-        let text = Text { host: host.as_bytes(), port: origin.port() };
-        let scheme = origin.scheme();
-        let authority = uri::authority(parts);
-        let wanted =
-            authority.is_some() || (absolute && uri::has_path(parts) && parts.uri.authority().is_none());
-        let written = authority.is_some_and(|it| text.is(it.as_str().as_bytes()))
-            && parts.uri.scheme_str() == Some(scheme.as_str());
-        if wanted && !written {
-            if let Ok(authority) = Authority::try_from(text.to_vec()) {
-                uri::set_origin(&mut parts.uri, Some((scheme, authority)));
-            }
+    }
+}
+
+/// What has to be done to make `Host` say what `origin` says, to the byte.
+fn host_line(scan: &Scan<'_>, origin: &Decided) -> HostLine {
+    let Some(host) = origin.host() else {
+        return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
+    };
+    let text = Text { host: host.as_bytes(), port: origin.port() };
+    if scan.host.is_some_and(|line| scan.hosts == 1 && text.is(line.as_bytes())) {
+        return HostLine::Stays;
+    }
+    // The header that stated it may hold it as it is written, and then its buffer does.
+    let stated = scan.only(X_FORWARDED_HOST).filter(|line| text.is(line.as_bytes()));
+    match stated.cloned().map_or_else(|| HeaderValue::try_from(text.to_vec()), Ok) {
+        Ok(line) => HostLine::Is(line),
+        Err(_) => HostLine::Stays,
+    }
+}
+
+/// Makes the target absolute, for the host of `origin`, unless it is a bare authority or names no path.
+fn write_target(parts: &mut Parts, origin: &Decided) {
+    let Some(host) = origin.host() else { return };
+    let text = Text { host: host.as_bytes(), port: origin.port() };
+    let scheme = origin.scheme();
+    let authority = uri::authority(parts);
+    let wanted = authority.is_some() || (uri::has_path(parts) && parts.uri.authority().is_none());
+    let written = authority.is_some_and(|it| text.is(it.as_str().as_bytes()))
+        && parts.uri.scheme_str() == Some(scheme.as_str());
+    if wanted && !written {
+        if let Ok(authority) = Authority::try_from(text.to_vec()) {
+            uri::set_origin(&mut parts.uri, Some((scheme, authority)));
         }
     }
 }
@@ -689,7 +757,16 @@ impl Text<'_> {
     fn is(&self, octets: &[u8]) -> bool {
         match (octets.strip_prefix(self.host), self.port) {
             (Some([]), None) => true,
-            (Some([b':', digits @ ..]), Some(port)) => Port::from_bytes(digits).is_ok_and(|it| it == port),
+            (Some([b':', digits @ ..]), Some(port)) => {
+                let mut left = port.get();
+                for digit in digits.iter().rev() {
+                    if left == 0 || u16::from(digit.wrapping_sub(b'0')) != left % 10 {
+                        return false;
+                    }
+                    left /= 10;
+                }
+                left == 0
+            }
             _ => false,
         }
     }

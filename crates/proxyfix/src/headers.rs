@@ -4,7 +4,7 @@ use std::slice;
 
 use http::header::{CONNECTION, Entry, HOST, ValueIter};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use proxyfix_policy::{Claims, Error, Field, Policy};
+use proxyfix_policy::{Claims, Error, Policy};
 
 use crate::Canonical;
 
@@ -68,11 +68,8 @@ protected! {
 /// How many there are: each has a bit in a mask.
 const COUNT: usize = PROTECTED_HEADERS.len();
 
-/// Where the header of a field of the `X-Forwarded-*` family stands among them.
-pub(crate) const X_FORWARDED_HOST: usize = match index_of(Field::Host.x_forwarded_name().as_bytes()) {
-    Some(index) => index,
-    None => panic!("X-Forwarded-Host is protected"),
-};
+/// Where the header of the host of the `X-Forwarded-*` family stands among them.
+pub(crate) const X_FORWARDED_HOST: u8 = 21;
 
 /// Names as long as this, or longer, share a row of the tables.
 const LONGEST: usize = 31;
@@ -116,8 +113,9 @@ const BY_LENGTH: [[u8; 8]; LONGEST + 1] = {
 };
 
 /// The last eight bytes of each name, which tell those of one length apart at one comparison.
-const TAILS: [u64; COUNT] = {
-    let mut tails = [0; COUNT];
+const TAILS: [u64; COUNT + 1] = {
+    // No eight bytes of a name are alike.
+    let mut tails = [u64::MAX; COUNT + 1];
     let mut index = 0;
     while index < COUNT {
         tails[index] = tail(PROTECTED_HEADERS[index].as_bytes());
@@ -134,41 +132,19 @@ const fn tail(name: &[u8]) -> u64 {
 }
 
 /// Where `name`, in lower case, stands among the protected ones.
-const fn index_of(name: &[u8]) -> Option<usize> {
-    if name.len() > LONGEST {
-        return None;
-    }
-    let (row, tail) = (&BY_LENGTH[name.len()], tail(name));
-    let mut column = 0;
-    while column < row.len() {
-        let index = row[column] as usize;
-        if index == COUNT {
-            return None;
-        }
-        if TAILS[index] == tail && same(name, PROTECTED_HEADERS[index].as_bytes()) {
-            return Some(index);
-        }
-        column += 1;
-    }
-    None
+#[inline]
+fn index_of(name: &[u8]) -> Option<usize> {
+    let row = BY_LENGTH.get(name.len())?;
+    let tail = tail(name);
+    // The tail tells apart what the length does not; the rest is compared once.
+    let index = row.iter().map(|index| usize::from(*index)).find(|index| TAILS[*index] == tail)?;
+    (index < COUNT && PROTECTED_HEADERS[index].as_bytes() == name).then_some(index)
 }
 
 /// The place of a protected name as a byte.
 #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 64")]
 const fn byte(index: usize) -> u8 {
     index as u8
-}
-
-/// Equality, also for constants.
-const fn same(a: &[u8], b: &[u8]) -> bool {
-    let mut index = 0;
-    while index < a.len() && index < b.len() {
-        if a[index] != b[index] {
-            return false;
-        }
-        index += 1;
-    }
-    a.len() == b.len()
 }
 
 /// The names that a fix removes: the protected ones, and its own.
@@ -205,45 +181,47 @@ impl Doomed {
             hosts: 0,
             host: None,
             connection: false,
-            first: [None; COUNT],
-            found: Found { protected: [0; COUNT], length: 0, many: 0, others: Vec::new() },
+            first: [None; FEW],
+            found: Found { protected: [0; FEW], length: 0, many: 0, others: Vec::new() },
         };
-        let mut previous: Option<(&HeaderName, usize)> = None;
         for (name, value) in headers {
             let text = name.as_str().as_bytes();
-            let Some(first) = text.first() else { continue };
-            if self.firsts[text.len().min(LONGEST)] & letter(*first) == 0 {
-                continue;
-            }
-            // The lines of one name come one after the other, under the same key.
-            if let Some((_, index)) = previous.filter(|(key, _)| std::ptr::eq(*key, name)) {
-                scan.found.many |= 1 << index;
-                continue;
-            }
-            if let Some(index) = index_of(text) {
-                scan.first[index] = Some(value);
-                scan.found.protected[usize::from(scan.found.length)] = byte(index);
-                scan.found.length += 1;
-                previous = Some((name, index));
-            } else {
+            let first = text.first().map_or(0, |first| letter(*first));
+            if self.firsts[text.len().min(LONGEST)] & first != 0 {
                 self.look_again(name, value, &mut scan);
             }
         }
         scan
     }
 
-    /// At a name of the length and the first letter of one that matters.
-    fn look_again<'a>(&self, name: &HeaderName, value: &'a HeaderValue, scan: &mut Scan<'a>) {
+    /// At a line whose name has the length and the first letter of one that matters.
+    fn look_again<'a>(&self, name: &'a HeaderName, value: &'a HeaderValue, scan: &mut Scan<'a>) {
+        let found = &mut scan.found;
+        let length = usize::from(found.length);
         if *name == HOST {
             scan.hosts += 1;
             scan.host = Some(value);
+        } else if let Some(index) = index_of(name.as_str().as_bytes()) {
+            // The lines of one name come one after the other.
+            if length > 0 && found.protected[length - 1] == byte(index) && found.others.is_empty() {
+                found.many |= 1 << (length - 1);
+            } else if length < FEW {
+                scan.first[length] = Some(value);
+                found.protected[length] = byte(index);
+                found.length += 1;
+            } else if found.others.last() != Some(name) {
+                found.others.push(name.clone());
+            }
         } else if *name == CONNECTION {
             scan.connection = true;
-        } else if scan.found.others.last() != Some(name) && is_protected(name.as_str(), &self.own) {
-            scan.found.others.push(name.clone());
+        } else if found.others.last() != Some(name) && is_protected(name.as_str(), &self.own) {
+            found.others.push(name.clone());
         }
     }
 }
+
+/// Protected headers that are found without asking for memory; most requests have fewer.
+const FEW: usize = 12;
 
 /// What one look at all headers found.
 pub(crate) struct Scan<'a> {
@@ -253,35 +231,48 @@ pub(crate) struct Scan<'a> {
     pub(crate) host: Option<&'a HeaderValue>,
     /// Whether there is a `Connection` header.
     pub(crate) connection: bool,
-    /// The first line of each protected header.
-    first: [Option<&'a HeaderValue>; COUNT],
+    /// The first line of each protected header that was found.
+    first: [Option<&'a HeaderValue>; FEW],
     found: Found,
 }
 
 impl<'a> Scan<'a> {
+    /// The lines of a protected header.
+    #[inline]
+    fn lines(&self, index: u8) -> Lines<'a> {
+        match self.found.protected().iter().position(|found| *found == index) {
+            Some(place) if self.found.many & (1 << place) == 0 => {
+                Lines::One(self.first[place].map(HeaderValue::as_bytes))
+            }
+            None if self.found.length < byte(FEW) => Lines::One(None),
+            _ => Lines::Many(self.headers.get_all(&NAMES[usize::from(index)]).into_iter()),
+        }
+    }
+
     /// The line of a protected header that has one.
-    pub(crate) fn only(&self, index: usize) -> Option<&'a HeaderValue> {
-        self.first[index].filter(|_| self.found.many & (1 << index) == 0)
+    pub(crate) fn only(&self, index: u8) -> Option<&'a HeaderValue> {
+        let place = self.found.protected().iter().position(|found| *found == index)?;
+        self.first[place].filter(|_| self.found.many & (1 << place) == 0)
+    }
+
+    pub(crate) fn found(&self) -> &Found {
+        &self.found
     }
 
     /// What has to go.
     pub(crate) fn into_found(self) -> Found {
         self.found
     }
-
-    pub(crate) fn found(&self) -> &Found {
-        &self.found
-    }
 }
 
 /// The headers of a request that have to go.
 pub(crate) struct Found {
     /// Those that are spelled as they should be, in their order, and how many.
-    protected: [u8; COUNT],
+    protected: [u8; FEW],
     length: u8,
-    /// Which of them have several lines.
-    many: u64,
-    /// Aliases, and the fix's own.
+    /// Which of them have several lines, a bit each.
+    many: u16,
+    /// Aliases, the fix's own, and what is more than a few.
     others: Vec<HeaderName>,
 }
 
@@ -303,9 +294,9 @@ impl Found {
     /// Removes them, and hands each line to `keep`.
     pub(crate) fn remove(self, headers: &mut HeaderMap, mut keep: impl FnMut(Name<'_>, HeaderValue)) {
         // From the last to the first: nothing has to move into the place of the last one.
-        for index in self.protected().iter().rev() {
+        for (place, index) in self.protected().iter().enumerate().rev() {
             let name = &NAMES[usize::from(*index)];
-            if self.many & (1 << index) == 0 {
+            if self.many & (1 << place) == 0 {
                 if let Some(value) = headers.remove(name) {
                     keep(Name::Protected(*index), value);
                 }
@@ -314,8 +305,10 @@ impl Found {
             }
         }
         for name in &self.others {
+            let known = index_of(name.as_str().as_bytes()).map(byte);
+            let known = known.map_or(Name::Other(name), Name::Protected);
             if let Entry::Occupied(entry) = headers.entry(name) {
-                entry.remove_entry_mult().1.for_each(|value| keep(Name::Other(name), value));
+                entry.remove_entry_mult().1.for_each(|value| keep(known, value));
             }
         }
     }
@@ -336,14 +329,9 @@ pub(crate) struct Removed {
     /// The lines of one name stand together. Most requests have few, and need no memory of their own.
     first: [Option<Line>; 6],
     more: Vec<Line>,
-    /// The names of lines that are not spelled as a protected one.
-    others: Vec<HeaderName>,
-    /// Which policies judged the request, by where they stand in memory.
-    judges: [usize; 4],
-    /// What functions found in the request as it came in, by the policy that they belong to.
-    found: Vec<(usize, Computed, bool)>,
-    /// What is written in their place.
-    pub(crate) canonical: Option<Canonical>,
+    /// Which policy judged the request first, by where it stands in memory.
+    judge: usize,
+    rare: Option<Box<Rare>>,
 }
 
 #[derive(Clone)]
@@ -353,20 +341,29 @@ struct Line {
     value: HeaderValue,
 }
 
+/// What most requests do not have.
+#[derive(Clone, Default)]
+struct Rare {
+    /// The names of lines that are not spelled as a protected one.
+    others: Vec<HeaderName>,
+    /// Which policies judged the request later.
+    judges: Vec<usize>,
+    /// What functions found in the request as it came in, by the policy that they belong to.
+    found: Vec<(usize, Computed, bool)>,
+    /// What is written in their place.
+    canonical: Option<Canonical>,
+}
+
 /// Values that do not stand in a header, under names that no header can have.
 pub(crate) type Computed = Vec<(&'static str, Vec<u8>)>;
 
 impl Removed {
     /// Adds a line that was removed.
+    #[inline]
     pub(crate) fn push(&mut self, name: Name<'_>, value: HeaderValue) {
         let name = match name {
             Name::Protected(index) => u32::from(index),
-            Name::Other(name) => {
-                if self.others.last() != Some(name) {
-                    self.others.push(name.clone());
-                }
-                number_of(COUNT + self.others.len() - 1)
-            }
+            Name::Other(name) => self.number_other(name),
         };
         let line = Line { name, value };
         match self.first.iter_mut().find(|kept| kept.is_none()) {
@@ -375,19 +372,37 @@ impl Removed {
         }
     }
 
+    #[cold]
+    fn number_other(&mut self, name: &HeaderName) -> u32 {
+        let others = &mut self.rare.get_or_insert_default().others;
+        if others.last() != Some(name) {
+            others.push(name.clone());
+        }
+        number_of(COUNT + others.len() - 1)
+    }
+
     /// Adds a line that a later fix removed, unless the header came back from inside: a protected one,
     /// or one that was removed before.
     pub(crate) fn push_later(&mut self, name: Name<'_>, value: HeaderValue, known: usize) {
         if let Name::Other(other) = name {
-            if !self.others[..known].contains(other) && !is_protected(other.as_str(), &[]) {
+            if !self.others()[..known].contains(other) && !is_protected(other.as_str(), &[]) {
                 self.push(name, value);
             }
         }
     }
 
-    /// How many names other than the protected ones are known.
-    pub(crate) fn others(&self) -> usize {
-        self.others.len()
+    /// The names other than the protected ones.
+    pub(crate) fn others(&self) -> &[HeaderName] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.others)
+    }
+
+    /// What is written in the place of what was removed.
+    pub(crate) fn canonical(&self) -> Option<Canonical> {
+        self.rare.as_ref().and_then(|rare| rare.canonical)
+    }
+
+    pub(crate) fn set_canonical(&mut self, canonical: Canonical) {
+        self.rare.get_or_insert_default().canonical = Some(canonical);
     }
 
     fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> {
@@ -397,12 +412,12 @@ impl Removed {
     #[cfg(feature = "guard")]
     fn name(&self, line: &Line) -> &str {
         let index = line.name as usize;
-        PROTECTED_HEADERS.get(index).copied().unwrap_or_else(|| self.others[index - COUNT].as_str())
+        PROTECTED_HEADERS.get(index).copied().unwrap_or_else(|| self.others()[index - COUNT].as_str())
     }
 
     /// The number by which lines have this name, if there can be any.
     fn number(&self, name: &str) -> Option<u32> {
-        let other = || self.others.iter().position(|other| other == name).map(|index| index + COUNT);
+        let other = || self.others().iter().position(|other| other == name).map(|index| index + COUNT);
         index_of(name.as_bytes()).or_else(other).map(number_of)
     }
 
@@ -410,14 +425,16 @@ impl Removed {
     /// there no more.
     pub(crate) fn found_by(&self, policy: &Policy) -> Option<(Computed, bool)> {
         let judge = std::ptr::from_ref(policy).addr();
-        self.found.iter().find(|found| found.0 == judge).map(|found| (found.1.clone(), found.2))
+        let found = self.rare.as_ref()?.found.iter().find(|found| found.0 == judge)?;
+        Some((found.1.clone(), found.2))
     }
 
     /// Remembers it.
     pub(crate) fn note_found(&mut self, policy: &Policy, computed: Computed, proven: bool) {
         let judge = std::ptr::from_ref(policy).addr();
-        if !self.found.iter().any(|found| found.0 == judge) {
-            self.found.push((judge, computed, proven));
+        let found = &mut self.rare.get_or_insert_default().found;
+        if !found.iter().any(|found| found.0 == judge) {
+            found.push((judge, computed, proven));
         }
     }
 
@@ -455,18 +472,24 @@ impl Removed {
     }
 
     /// Whether `policy` judged this request before; it has now.
+    #[inline]
     pub(crate) fn judged_before_by(&mut self, policy: &Policy) -> bool {
         let judge = std::ptr::from_ref(policy).addr();
-        for place in &mut self.judges {
-            if *place == judge {
-                return true;
-            }
-            if *place == 0 {
-                *place = judge;
-                return false;
-            }
+        if self.judge == 0 {
+            self.judge = judge;
+            return false;
         }
-        false
+        self.judge == judge || self.judged_later_by(judge)
+    }
+
+    fn judged_later_by(&mut self, judge: usize) -> bool {
+        let judges = &mut self.rare.get_or_insert_default().judges;
+        // More fixes than this of one kind are no mistake in the wiring.
+        let before = judges.contains(&judge);
+        if !before && judges.len() < 8 {
+            judges.push(judge);
+        }
+        before
     }
 }
 
@@ -509,18 +532,18 @@ pub(crate) struct HeaderClaims<'a> {
 }
 
 impl Claims for HeaderClaims<'_> {
+    #[inline]
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         match self.scan {
+            // Whatever a policy reads is removed, and nothing was found that is.
+            Some(scan) if scan.found.is_empty() && self.computed.is_empty() => Lines::One(None),
             _ if name.is_empty() => Lines::One(None),
             _ if name.starts_with(':') => {
                 let computed = self.computed.iter().find(|(computed, _)| *computed == name);
                 Lines::One(computed.map(|(_, value)| value.as_slice()))
             }
             Some(scan) => match index_of(name.as_bytes()) {
-                Some(index) if scan.found.many & (1 << index) == 0 => {
-                    Lines::One(scan.first[index].map(HeaderValue::as_bytes))
-                }
-                Some(index) => Lines::Many(scan.headers.get_all(&NAMES[index]).into_iter()),
+                Some(index) => scan.lines(byte(index)),
                 None => Lines::Many(scan.headers.get_all(name).into_iter()),
             },
             None => self.lines_before(name),
@@ -613,6 +636,16 @@ mod tests {
         own.into_iter().for_each(|name| doomed.add(name));
         doomed.scan(&headers).into_found().remove(&mut headers, |_, _| ());
         headers.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_protected_header_is_found() {
+        assert_eq!(PROTECTED_HEADERS[usize::from(X_FORWARDED_HOST)], "x-forwarded-host");
+        for (index, name) in PROTECTED_HEADERS.iter().enumerate() {
+            assert_eq!(index_of(name.as_bytes()), Some(index), "{name}");
+            assert_eq!(index_of(&name.as_bytes()[1..]), None);
+            assert_eq!(index_of(format!("{}{}", "y", &name[1..]).as_bytes()), None);
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ use crate::headers::Removed;
 /// ```
 #[derive(Clone)]
 pub struct Origin {
-    decided: proxyfix_policy::Origin,
+    pub(crate) decided: proxyfix_policy::Origin,
     /// What was removed from the request, for the fixes that come later.
     pub(crate) removed: Removed,
 }
