@@ -71,7 +71,7 @@ fn what_is_written_is_read_again(lines: &[&[u8]]) {
 
 fn decide(policy: &Policy, peer: Peer, name: &str, lines: &[&[u8]]) -> Origin {
     let claims: Vec<(&str, &[u8])> = lines.iter().map(|line| (name, *line)).collect();
-    policy.decide(peer, Received::default(), &claims[..])
+    policy.decide(peer, Received::default(), &claims[..]).into()
 }
 
 /// Lines that are well-formed, read from the left, lead to the same place. A line of one element that

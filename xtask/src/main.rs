@@ -254,9 +254,12 @@ fn checks(metadata: &Value) -> Vec<Check> {
     checks.extend(published.into_iter().flat_map(feature_checks));
     // Without libFuzzer, which is C++, the fuzz targets are not run.
     checks.extend(alone(["fuzz format", "fuzz lints"], "fuzz", "fuzz", " --no-default-features"));
-    for package in ["benches/gateway", "benches/layers"] {
-        checks.extend(alone(["benchmark format", "benchmark lints"], package, "benches", ""));
+    for (package, options) in
+        [("benches/gateway", ""), ("benches/layers", ""), ("benches/size", " --all-features")]
+    {
+        checks.extend(alone(["benchmark format", "benchmark lints"], package, "benches", options));
     }
+    checks.extend(size::no_std());
     checks.extend([
         check(
             "tests",

@@ -5,14 +5,14 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{ROOT, Result, command, metadata, name, run};
+use super::{Check, ROOT, Result, command, metadata, name, run};
 
 /// The package of the programs that are built.
 const MANIFEST: &str = "benches/size/Cargo.toml";
@@ -78,6 +78,34 @@ struct Measured {
     kibibytes: f64,
 }
 
+/// Machines without an operating system, for which there is no std. Where the compiler has one, it is built for, too.
+const BARE: [&str; 4] =
+    ["x86_64-unknown-none", "aarch64-unknown-none", "riscv32imac-unknown-none-elf", "thumbv7em-none-eabi"];
+
+/// The checks that the policy does without the standard library.
+pub(super) fn no_std() -> Vec<Check> {
+    let manifest = "--manifest-path tests/no_std/Cargo.toml";
+    let apart = format!("{manifest} --target-dir target/no_std --locked");
+    let sysroot = command("rustc").args(["--print", "sysroot"]).output().map(|output| output.stdout);
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.unwrap_or_default()).trim());
+    let there = |target: &&str| sysroot.join("lib/rustlib").join(target).join("lib").is_dir();
+    let bare = BARE.into_iter().filter(there);
+    let bare = bare.map(|target| format!("cargo build {apart} --all-features --target {target}"));
+    let cure =
+        "take core and alloc; where it is a crate that the policy takes, take it without its feature `std`";
+    let mut checks = vec![
+        ("no_std format", format!("cargo fmt {manifest} --check"), format!("run `cargo fmt {manifest}`")),
+        (
+            "no_std lints",
+            format!("cargo clippy {apart} -- -D warnings"),
+            "mend what clippy names above".to_owned(),
+        ),
+    ];
+    let builds = [format!("cargo build {apart}"), format!("cargo build {apart} --all-features")];
+    checks.extend(builds.into_iter().chain(bare).map(|line| ("no_std", line, cure.to_owned())));
+    checks
+}
+
 /// Builds every program, prints the table and writes it.
 pub(super) fn size(options: &[&str]) -> Result {
     if let [option, ..] = options {
@@ -92,7 +120,7 @@ pub(super) fn size(options: &[&str]) -> Result {
     }
     println!("\n== size: {} programs, each built from nothing", PROGRAMS.len());
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let mut measured: BTreeMap<&str, Measured> = BTreeMap::new();
+    let mut measured = BTreeMap::<&str, Measured>::new();
     let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
     for program in PROGRAMS {
         let of_it = program.measure(&dir)?;

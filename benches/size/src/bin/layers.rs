@@ -51,7 +51,7 @@ mod layers {
         }
 
         fn call(&mut self, request: Request<()>) -> Self::Future {
-            let client = request.extensions().get().and_then(Origin::client);
+            let client = request.extensions().get::<Origin>().and_then(|origin| origin.client());
             let client = client.map_or_else(|| "somebody".to_owned(), |client| client.to_string());
             #[cfg(feature = "serde")]
             let client =
