@@ -84,7 +84,9 @@ pub fn cases(input: &'static Input) -> Vec<Case> {
     cases.add(Kind::Function, "actix-web-function", Some(FUNCTION_FLOOR), actix_web(input));
     if forwarded {
         let names = ["forwarded-header-value-function", "forwarded-header-value"];
-        cases.both(names, |request: &Request| stanzas(request, "forwarded", ForwardedHeaderValue::from_forwarded));
+        cases.both(names, |request: &Request| {
+            stanzas(request, "forwarded", ForwardedHeaderValue::from_forwarded)
+        });
     } else {
         let names = ["forwarded-header-value-function", "forwarded-header-value"];
         cases.both(names, |request: &Request| {
@@ -319,7 +321,9 @@ fn rama_request(input: &Input) -> rama_http::Request<()> {
 }
 
 /// The leaf: where no header named anybody, it is the peer.
-fn rama_leaf(peer: IpAddr) -> impl rama_core::Service<rama_http::Request<()>, Output = Answer, Error = Infallible> {
+fn rama_leaf(
+    peer: IpAddr,
+) -> impl rama_core::Service<rama_http::Request<()>, Output = Answer, Error = Infallible> {
     rama_core::service::service_fn(move |request: rama_http::Request<()>| {
         let request = black_box(request);
         let forwarded = request.extensions().get::<rama_net::forwarded::Forwarded>();

@@ -191,8 +191,10 @@ pub fn rivals(networks: &[IpNet]) -> Vec<Searched> {
         },
         {
             use prefix_trie::PrefixSet;
-            let v4: PrefixSet<(u32, u8)> = v4().map(|net| (net.network().to_bits(), net.prefix_len())).collect();
-            let v6: PrefixSet<(u128, u8)> = v6().map(|net| (net.network().to_bits(), net.prefix_len())).collect();
+            let v4: PrefixSet<(u32, u8)> =
+                v4().map(|net| (net.network().to_bits(), net.prefix_len())).collect();
+            let v6: PrefixSet<(u128, u8)> =
+                v6().map(|net| (net.network().to_bits(), net.prefix_len())).collect();
             searched("prefix-trie, PrefixSet", asked.clone(), move |ip| match ip {
                 IpAddr::V4(ip) => v4.is_covered(&(ip.to_bits(), 32)),
                 IpAddr::V6(ip) => v6.is_covered(&(ip.to_bits(), 128)),
