@@ -130,8 +130,8 @@ fn walk<'a>(peer: IpAddr, lines: impl Iterator<Item = &'a HeaderValue>) -> Answe
 /// Commas and spaces at the end are no entries; many of them are passed many at a time.
 fn without_blanks(mut text: &[u8]) -> Option<&[u8]> {
     let blank = |byte: &u8| (*byte == b',') | (*byte == b' ');
-    while let Some((before, chunk)) = text.split_last_chunk::<64>() {
-        if *chunk != [b','; 64] {
+    while let Some((before, chunk)) = text.split_last_chunk::<256>() {
+        if chunk.iter().fold(0, |other, byte| other | (byte ^ b',')) != 0 {
             break;
         }
         text = before;
