@@ -54,7 +54,7 @@ fn proxy() -> Peer {
 }
 
 fn decide(policy: &Policy, lines: &Lines<'_>) -> Origin {
-    policy.decide(proxy(), Received::default(), lines)
+    policy.decide(proxy(), Received::default(), lines).into()
 }
 
 /// What `work` allocates, and what it gives.

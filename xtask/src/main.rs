@@ -10,6 +10,8 @@ use std::time::{Instant, UNIX_EPOCH};
 
 mod bench;
 mod fuzz;
+mod layers;
+mod size;
 
 use serde_json::{Value, json};
 
@@ -25,9 +27,14 @@ Tasks:
   fuzz [--seconds <N>] [<target>...]
          build the fuzz targets, which takes a C++ compiler, and run each, or
          those named, for N seconds (60 by default); fuzz/README.md says more
+  bench layers [--record]
+         install valgrind, where it is missing, then count what the layers cost,
+         and compare it with benches/layers/costs.json, or write that file
   bench gateway [--quick]
          install what is measured beside the gateways, where it is missing, then
          write benches/gateway/RESULTS.md; benches/gateway/README.md says more
+  size   build small programs with each crate and feature, and without them, then
+         write what they cost into benches/size/RESULTS.md
   help   print this text";
 
 /// The root of the workspace.
@@ -36,7 +43,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Where packages are verified, in a new directory each time.
 const PACKAGES: &str = "target/packages";
 
-/// A server that the tests run, or a module of one.
+/// A server that the tests run, a module of one, or another program that they need.
 struct Server {
     /// Its program, or the file of the module: the names that it goes by.
     programs: &'static [&'static str],
@@ -61,6 +68,7 @@ const SERVERS: &[Server] = &[
     server(&["spawn-fcgi"], "spawn-fcgi", &[]),
     server(&["caddy"], "caddy", &[]),
     server(&["curl"], "curl", &[]),
+    layers::COUNTER,
 ];
 
 const fn server(
@@ -126,6 +134,8 @@ fn main() -> ExitCode {
         }
         ["fuzz", ref options @ ..] => fuzz::fuzz(options),
         ["bench", "gateway", ref options @ ..] => bench::gateway(options),
+        ["bench", "layers", ref options @ ..] => layers::bench(options),
+        ["size", ref options @ ..] => size::size(options),
         _ => Err(format!("there is no task `{}`: `cargo xtask help` lists the tasks", words.join(" "))),
     };
     if let Err(message) = &outcome {
@@ -146,8 +156,9 @@ fn test() -> Result {
     // What an earlier run left: if it cannot be removed, it does no harm.
     let _ = fs::remove_dir_all(Path::new(ROOT).join(PACKAGES));
     for (title, line, cure) in checks(&metadata()?) {
-        run(title, &line.split(' ').collect::<Vec<_>>(), cure)?;
+        run(title, &line.split(' ').collect::<Vec<_>>(), &cure)?;
     }
+    layers::check()?;
     println!("\nall steps passed in {} s", start.elapsed().as_secs());
     Ok(())
 }
@@ -213,7 +224,7 @@ fn is_module(name: &str) -> bool {
 }
 
 /// A check: its title, its command line, and what to do when it fails.
-type Check = (&'static str, String, &'static str);
+type Check = (&'static str, String, String);
 
 /// The checks of the workspace that `metadata` describes, in their order.
 fn checks(metadata: &Value) -> Vec<Check> {
@@ -231,53 +242,50 @@ fn checks(metadata: &Value) -> Vec<Check> {
     for private in unpublished {
         package.extend([" --exclude ", name(private)]);
     }
+    let check = |title, line, cure: &str| (title, line, cure.to_owned());
     let mut checks = vec![
-        ("format", "cargo fmt --all --check".to_owned(), "run `cargo fmt --all`"),
-        ("lints", format!("cargo clippy {all} --all-targets -- -D warnings"), "mend what clippy names above"),
+        check("format", "cargo fmt --all --check".to_owned(), "run `cargo fmt --all`"),
+        check(
+            "lints",
+            format!("cargo clippy {all} --all-targets -- -D warnings"),
+            "mend what clippy names above",
+        ),
     ];
     checks.extend(published.into_iter().flat_map(feature_checks));
+    // Without libFuzzer, which is C++, the fuzz targets are not run.
+    checks.extend(alone(["fuzz format", "fuzz lints"], "fuzz", "fuzz", " --no-default-features"));
+    for package in ["benches/gateway", "benches/layers"] {
+        checks.extend(alone(["benchmark format", "benchmark lints"], package, "benches", ""));
+    }
     checks.extend([
-        (
-            "fuzz format",
-            "cargo fmt --manifest-path fuzz/Cargo.toml --check".to_owned(),
-            "run `cargo fmt --manifest-path fuzz/Cargo.toml`",
-        ),
-        (
-            // Without libFuzzer, which is C++, the targets are not run.
-            "fuzz lints",
-            "cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --no-default-features \
-             --all-targets --locked -- -D warnings"
-                .to_owned(),
-            "mend what clippy names above; if it is the lock file, run `cargo update --workspace \
-             --manifest-path fuzz/Cargo.toml`",
-        ),
-        (
-            "benchmark format",
-            "cargo fmt --manifest-path benches/gateway/Cargo.toml --check".to_owned(),
-            "run `cargo fmt --manifest-path benches/gateway/Cargo.toml`",
-        ),
-        (
-            "benchmark lints",
-            "cargo clippy --manifest-path benches/gateway/Cargo.toml --target-dir target/benches \
-             --all-targets --locked -- -D warnings"
-                .to_owned(),
-            "mend what clippy names above; if it is the lock file, run `cargo update --workspace \
-             --manifest-path benches/gateway/Cargo.toml`",
-        ),
-        (
+        check(
             "tests",
             // A test that needs a server then fails without it, not skips.
             format!("PROXYFIX_REQUIRE_SERVERS=1 cargo test {all}"),
             "mend what the tests name above",
         ),
-        (
+        check(
             "documentation",
             format!("RUSTDOCFLAGS=-Dwarnings cargo doc {all} --no-deps"),
             "mend what rustdoc names above",
         ),
-        ("packages", package, "mend the package named above, with cargo 1.90 or newer"),
+        check("packages", package, "mend the package named above, with cargo 1.90 or newer"),
     ]);
     checks
+}
+
+/// The checks of a workspace of its own at `path`, which is built in a directory of target/.
+fn alone(titles: [&'static str; 2], path: &str, target: &str, options: &str) -> [Check; 2] {
+    let manifest = format!("--manifest-path {path}/Cargo.toml");
+    let lints = format!(
+        "cargo clippy {manifest} --target-dir target/{target}{options} --all-targets --locked -- -D warnings"
+    );
+    let mend =
+        "mend what clippy names above; if it is the lock file, run `cargo update --workspace".to_owned();
+    [
+        (titles[0], format!("cargo fmt {manifest} --check"), format!("run `cargo fmt {manifest}`")),
+        (titles[1], lints, format!("{mend} {manifest}`")),
+    ]
 }
 
 /// The checks that `package` compiles without features, and with each alone.
@@ -291,7 +299,7 @@ fn feature_checks(package: &Value) -> Vec<Check> {
             lines.push(format!("{none} --features {feature}"));
         }
     }
-    let check = |line| ("features", line, "mend what the compiler names above");
+    let check = |line| ("features", line, "mend what the compiler names above".to_owned());
     lines.into_iter().map(check).collect()
 }
 

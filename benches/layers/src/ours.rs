@@ -11,7 +11,7 @@ use crate::{Case, Input, Kind};
 ///
 /// # Panics
 ///
-/// Where a policy does not build; a test of this crate builds each.
+/// Where a policy does not build: a mistake in this file.
 pub fn cases(input: &'static Input) -> Vec<Case> {
     let trusted = || TRUSTED.join(", ").parse::<TrustedProxies>().expect("networks");
     let builder = || -> ProxyFixBuilder {

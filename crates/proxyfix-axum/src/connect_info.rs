@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::{Connected, MockConnectInfo};
 use axum::serve::IncomingStream;
 use http::request::Parts;
-use proxyfix::{Fix, Origin, Original, Peer};
+use proxyfix::{Connection, Fix, Origin, Original, Peer};
 
 /// Connection information for any listener of axum, unix sockets included.
 ///
@@ -47,9 +47,9 @@ impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for ConnectedPeer {
 /// Applies a fix between axum's `ConnectInfo` and axum's handlers; [`wrap`](crate::wrap) does this
 /// for you.
 ///
-/// Before the fix, the [`Peer`] is taken from `ConnectInfo<SocketAddr>`, `ConnectInfo<ConnectedPeer>`
-/// or `MockConnectInfo<SocketAddr>`, whichever is there first. After it, `ConnectInfo<SocketAddr>` is
-/// the client, so that code which reads it needs no change:
+/// The fix learns who is connected from the [`Peer`] in the extensions, `ConnectInfo<SocketAddr>`,
+/// `ConnectInfo<ConnectedPeer>` or `MockConnectInfo<SocketAddr>`, whichever is there first. After it,
+/// `ConnectInfo<SocketAddr>` is the client, so that code which reads it needs no change:
 ///
 /// | origin | `ConnectInfo<SocketAddr>` afterwards |
 /// | --- | --- |
@@ -58,53 +58,82 @@ impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for ConnectedPeer {
 /// | incomplete: nobody knows the client | withheld, so that the proxy is not taken for it |
 /// | none, for the fix looks for no client | as it was; the [`Peer`] where there was none, such as the client that a CGI gateway was told of |
 ///
-/// The [`Peer`] in the extensions is never changed, so that a second application finds it. Where the fix
-/// keeps the [`Original`], [`proxyfix::restore`] brings back `ConnectInfo<SocketAddr>` as it was.
+/// Who was connected is kept in the [`Origin`] (`Origin::peer`), where a second application
+/// finds it; a [`Peer`] in the extensions is never changed. Where the fix keeps the [`Original`], [`proxyfix::restore`] brings back `ConnectInfo<SocketAddr>` as it was.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnectInfoFix<F>(pub F);
 
 impl<F: Fix> Fix for ConnectInfoFix<F> {
     fn fix(&self, parts: &mut Parts) {
-        if parts.extensions.get::<Peer>().is_none() {
-            if let Some(peer) = connected_peer(parts) {
-                parts.extensions.insert(peer);
-            }
-        }
-        self.0.fix(parts);
-        Original::keep::<ConnectInfo<SocketAddr>>(parts);
-        Original::keep::<MockConnectInfo<SocketAddr>>(parts);
-        let Some(origin) = parts.extensions.get::<Origin>() else {
-            publish_peer(parts);
-            return;
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
+        let connection = match address {
+            Some(address) => Connection::from(Peer::from(address)).beside(1),
+            None => connection(parts),
         };
-        if let Some(ip) = origin.client() {
-            let client = SocketAddr::new(ip, origin.client_port().unwrap_or(0));
-            parts.extensions.insert(ConnectInfo(client));
-        } else {
-            parts.extensions.remove::<ConnectInfo<SocketAddr>>();
-            parts.extensions.remove::<MockConnectInfo<SocketAddr>>();
+        let found = match self.0.fix_from(connection, parts) {
+            Some(client) => client,
+            None => match client_found_before(connection, parts) {
+                Some(client) => client,
+                None => return,
+            },
+        };
+        let client = found.ip().map(|ip| SocketAddr::new(ip, found.port().unwrap_or(0)));
+        // Most requests without a proxy end here.
+        if client != address || address.is_none() {
+            set_client(parts, client);
         }
     }
 }
 
-/// Says who is connected in axum's word, where nobody said it.
-fn publish_peer(parts: &mut Parts) {
+/// What `ConnectInfo` says of a unix socket, or a test of any.
+#[cold]
+fn connection(parts: &Parts) -> Connection {
+    if let Some(ConnectInfo(ConnectedPeer(peer))) = parts.extensions.get::<ConnectInfo<ConnectedPeer>>() {
+        return Connection::from(*peer).beside(1);
+    }
+    match parts.extensions.get::<MockConnectInfo<SocketAddr>>() {
+        Some(MockConnectInfo(address)) => Connection::from(Peer::from(*address)).beside(1),
+        None => Connection::default(),
+    }
+}
+
+/// Behind a fix that does not look for the client: what an earlier one found. Where there was none, a
+/// later one finds the peer, and handlers find who is connected in axum's word.
+#[cold]
+fn client_found_before(connection: Connection, parts: &mut Parts) -> Option<Peer> {
+    if let Some(origin) = parts.extensions.get::<Origin>() {
+        let port = origin.client_port();
+        return Some(origin.client().map_or(Peer::unknown(), |ip| Peer::new(ip, port)));
+    }
+    connection.leave_peer(parts);
     let extensions = &mut parts.extensions;
     let said = extensions.get::<ConnectInfo<SocketAddr>>().is_some()
         || extensions.get::<MockConnectInfo<SocketAddr>>().is_some();
     let peer = extensions.get::<Peer>().copied().unwrap_or_default();
     if let (false, Some(ip)) = (said, peer.ip()) {
-        extensions.insert(ConnectInfo(SocketAddr::new(ip, peer.port().unwrap_or(0))));
+        keep_original(parts);
+        parts.extensions.insert(ConnectInfo(SocketAddr::new(ip, peer.port().unwrap_or(0))));
+    }
+    None
+}
+
+/// Lets `ConnectInfo` say who the client is, in the place where it is: that needs no memory.
+fn set_client(parts: &mut Parts, client: Option<SocketAddr>) {
+    keep_original(parts);
+    let extensions = &mut parts.extensions;
+    match (client, extensions.get_mut::<ConnectInfo<SocketAddr>>()) {
+        (Some(client), Some(ConnectInfo(address))) => *address = client,
+        (Some(client), None) => drop(extensions.insert(ConnectInfo(client))),
+        (None, _) => {
+            extensions.remove::<ConnectInfo<SocketAddr>>();
+            extensions.remove::<MockConnectInfo<SocketAddr>>();
+        }
     }
 }
 
-fn connected_peer(parts: &Parts) -> Option<Peer> {
-    let extensions = &parts.extensions;
-    if let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<SocketAddr>>() {
-        return Some(Peer::from(*address));
+fn keep_original(parts: &mut Parts) {
+    if parts.extensions.get::<Original>().is_some() {
+        Original::keep::<ConnectInfo<SocketAddr>>(parts);
+        Original::keep::<MockConnectInfo<SocketAddr>>(parts);
     }
-    if let Some(ConnectInfo(ConnectedPeer(peer))) = extensions.get::<ConnectInfo<ConnectedPeer>>() {
-        return Some(*peer);
-    }
-    extensions.get::<MockConnectInfo<SocketAddr>>().map(|MockConnectInfo(address)| Peer::from(*address))
 }

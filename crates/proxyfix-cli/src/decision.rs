@@ -81,7 +81,7 @@ impl<'a> Decision<'a> {
                 .extensions
                 .get::<Origin>()
                 .into_iter()
-                .flat_map(Origin::steps)
+                .flat_map(|it| it.steps())
                 .map(StepOut::from)
                 .collect(),
             reason: None,

@@ -1,7 +1,6 @@
 //! What hops state about the hop before them, in which header.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 pub(crate) use crate::forwarded::{RawElement as Element, Value, element_at};
 use crate::lexer::{Entries, Entry, Quoting};
@@ -124,12 +123,7 @@ pub trait Claims {
 /// Pairs of name and value, in wire order; names are compared ASCII case-insensitively.
 impl Claims for [(&str, &[u8])] {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let matching: Vec<&[u8]> = self
-            .iter()
-            .filter(|(line, _)| line.eq_ignore_ascii_case(name))
-            .map(|(_, value)| *value)
-            .collect();
-        matching.into_iter()
+        self.iter().filter(move |(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 }
 
@@ -149,6 +143,7 @@ pub(crate) enum Notation {
 pub(crate) struct Chain<'a, L> {
     notation: Notation,
     entries: Entries<'a, L>,
+    element: &'a [u8],
 }
 
 impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
@@ -159,12 +154,17 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Chain<'a, L> {
                 Entries::new(lines, Quoting::None, LONGEST_ENTRY)
             }
         };
-        Self { notation, entries }
+        Self { notation, entries, element: &[] }
     }
 
     /// The line of the last entry read, 1 the last one of the request.
     pub(crate) fn line(&self) -> usize {
         self.entries.line_number()
+    }
+
+    /// The element of `Forwarded` that was read last, so that nobody has to look for it again.
+    pub(crate) fn element(&self) -> &'a [u8] {
+        self.element
     }
 
     /// Whether anything stands further left, found out without reading it.
@@ -195,8 +195,14 @@ impl<'a, L: DoubleEndedIterator<Item = &'a [u8]>> Iterator for Chain<'a, L> {
     fn next(&mut self) -> Option<Node> {
         let (entry, read): (_, fn(&[u8]) -> Node) = match self.notation {
             Notation::XForwarded => (self.entries.next()?, x_forwarded),
-            // Empty elements are legal in this list, and no hop (RFC 9110 section 5.6.1.2).
-            Notation::Forwarded => (self.entries.find(|entry| !entry.is_empty())?, element_node),
+            Notation::Forwarded => {
+                // Empty elements are legal in this list, and no hop (RFC 9110 section 5.6.1.2).
+                let entry = self.entries.find(|entry| !entry.is_empty())?;
+                if let Entry::Text(element) = entry {
+                    self.element = element;
+                }
+                (entry, element_node)
+            }
             Notation::Single | Notation::SingleWithPort => {
                 let entry = self.entries.next()?;
                 let ported = self.notation == Notation::SingleWithPort;

@@ -1,20 +1,19 @@
 //! The decision: which claims count, and what follows from them.
 
-use alloc::sync::Arc;
+use core::cell::OnceCell;
 
 use crate::claim::{Chain, Element, FORWARDED, Notation, Value, element_at, is_blank};
 use crate::host::Underscores;
-use crate::lexer::{Entries, Entry, Quoting};
+use crate::lexer::{Entries, Entry, Quoting, trim};
 use crate::node::{Node, with_port};
-use crate::origin::Steps;
 use crate::policy::{Rule, Source};
-use crate::sentence::{Flaw, Notes, Sent};
+use crate::sentence::{Brief, Flaw, Notes, Sent};
 use crate::topology::{Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::walk::Found;
 use crate::{
-    Claims, Ending, Error, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix,
-    Refusal, Scheme, Step, Walk, Written,
+    Claims, Ending, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Refusal,
+    Scheme, Step, Verdict, Walk, Written,
 };
 
 /// The request as it was received, before any claim is believed.
@@ -69,88 +68,102 @@ impl Policy {
     /// [ending](Origin::ending), and for every field its [outcome](Origin::outcome) and where its value
     /// [stood](Origin::place). There is no second function that explains.
     pub fn decide<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
-        let admitted = self.admits(&peer, received.proven);
-        let mut steps = Steps::default();
-        let (ending, found) = self.walk(self.route(), peer, admitted, claims, &mut |step| steps.push(step));
-        let unproven = !admitted && self.plan.gate == Gate::AddressAndProof && self.trusted().allows(&peer);
-        let mut found = found;
-        if unproven {
-            // It may be the proxy, and forward for anybody: it is not the client.
-            found.client = Peer::unknown();
+        let trusted = self.trusted().allows(&peer);
+        let admitted = self.opens_to(&peer, trusted, received.proven);
+        let mut origin = Origin::begin(self, peer, received);
+        if admitted {
+            self.judge(&mut origin, claims);
+        } else {
+            origin.unproven = trusted && self.plan.gate == Gate::AddressAndProof;
+            self.turn_away(&mut origin, claims);
         }
-        let claim = Claim { policy: self, peer, admitted, claims, ending, found };
+        origin
+    }
 
-        let chain = claim.chain_outcome();
-        let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
-        let mut places = [None; 5];
-        places[Field::For as usize] = (found.position > 0).then_some(place);
-        let mut outcomes = [Outcome::NotRead; 5];
-        outcomes[Field::For as usize] = chain;
-        let mut note = |field: Field, taken: (Outcome, Option<Place>)| {
-            (outcomes[field as usize], places[field as usize]) = taken;
-        };
-
-        let (scheme, taken) = claim.take(Field::Proto, Scheme::from_bytes);
-        note(Field::Proto, taken);
-        let scheme = scheme.unwrap_or(received.scheme);
-        let (host, host_taken) = claim.take(Field::Host, |text| self.read_host(text));
-        note(Field::Host, host_taken);
-        let (host, host_port) = host.or(received.host).unzip();
-        let (port, mut taken) = claim.take(Field::Port, Port::from_bytes);
-        let port = match port {
-            Some(_) if host.is_none() || takes_port_along(host_taken.0) => {
-                taken.0 = Outcome::Refused(Refusal::WithoutHost);
-                None
+    /// The gate is shut: no claim is read, and one is looked for that the sentence names.
+    fn turn_away<C: Claims + ?Sized>(&self, origin: &mut Origin, claims: &C) {
+        let plan = &self.plan;
+        if plan.named[Field::For as usize] {
+            origin.notes.name(Field::For, plan);
+        }
+        let hop = origin.peer;
+        if hop.is_unknown() {
+            origin.ending = Ending::PeerUnknown;
+            origin.steps.push(Step { hop, verdict: Verdict::Unknown });
+            return;
+        }
+        origin.steps.push(Step { hop, verdict: Verdict::Client });
+        if origin.unproven {
+            // It may be the proxy, and forward for anybody: it is not the client.
+            origin.client = Peer::unknown();
+        }
+        let Some(field) = Field::ALL.into_iter().find(|field| self.reads(*field)) else { return };
+        if plan.named[field as usize] {
+            if states(claims, self.header(field)) {
+                origin.notes.name(Field::For, plan);
+                origin.notes.sent = Some(Sent::Read(field));
             }
-            port => port,
-        };
-        note(Field::Port, taken);
-        let port = port.or(host_port.flatten());
-        let (prefix, taken) = claim.take(Field::Prefix, Prefix::from_bytes);
-        note(Field::Prefix, taken);
-        let notes = claim.notes(outcomes);
-        Origin {
-            peer,
-            client: found.client,
-            ending,
-            last_verified: found.last_verified,
-            scheme,
-            host,
-            port,
-            prefix: prefix.unwrap_or(received.prefix),
-            through_gateway: false,
-            host_withheld: false,
-            host_conflict: false,
-            unproven,
-            outcomes,
-            places,
-            steps,
-            trusted_hops: found.trusted_hops,
-            declared_hops: self.declared_hops(),
-            generation: self.generation,
-            notes,
+        } else {
+            let read = Sent::read(field, plan.briefs[field as usize]);
+            origin.notes.sent = Some(read).filter(|read| states(claims, read.name()));
+        }
+    }
+
+    /// The gate is open: the claims count as far as the walk goes.
+    fn judge<C: Claims + ?Sized>(&self, origin: &mut Origin, claims: &C) {
+        let peer = origin.peer;
+        let (chain, _) = self.chain(0, claims);
+        let mut walk = Walk::new(self.route(), peer, true, chain);
+        let ending =
+            walk.finish(|place| Some(self.chain(place, claims)), |step| origin.steps.push(step));
+        let found = walk.found();
+        let claim =
+            Claim { policy: self, peer, claims, ending, found, text: walk.element(), element: OnceCell::new() };
+        origin.ending = ending;
+        origin.client = found.client;
+        origin.last_verified = found.last_verified;
+        origin.trusted_hops = u8::try_from(found.trusted_hops).unwrap_or(u8::MAX);
+        origin.outcomes[Field::For as usize] = claim.chain_outcome();
+        if found.position > 0 {
+            let place = Place { written: claim.chain_written(), line: found.line, position: found.position };
+            origin.places.set(Field::For, Some(place));
+        }
+        claim.note_chain(origin);
+
+        let (scheme, taken) = claim.take(Field::Proto, Scheme::read);
+        claim.settle(origin, Field::Proto, taken);
+        if let Some(scheme) = scheme {
+            origin.scheme = scheme;
+        }
+        let (host, host_taken) = claim.take(Field::Host, |text| self.host(text));
+        claim.settle(origin, Field::Host, host_taken);
+        if let Some((host, port)) = host {
+            (origin.host, origin.port) = (Some(host), port);
+        }
+        let (port, mut taken) = claim.take(Field::Port, Port::read);
+        match port {
+            Some(_) if origin.host.is_none() || takes_port_along(host_taken.0) => {
+                taken.0 = Outcome::Refused(Refusal::WithoutHost);
+            }
+            Some(_) => origin.port = port,
+            None => {}
+        }
+        claim.settle(origin, Field::Port, taken);
+        let (prefix, taken) = claim.take(Field::Prefix, Prefix::read);
+        claim.settle(origin, Field::Prefix, taken);
+        if let Some(prefix) = prefix {
+            origin.prefix = prefix;
         }
     }
 
     /// How many proxies are said to stand in front of the service.
-    fn declared_hops(&self) -> Option<usize> {
+    pub(crate) fn declared_hops(&self) -> Option<u8> {
         if self.plan.listed {
-            Some(self.plan.hops.len())
+            // A topology has as many as a walk at the most.
+            u8::try_from(self.plan.hops.len()).ok()
         } else {
-            self.trusted().declared_hops().map(usize::from)
+            self.trusted().declared_hops()
         }
-    }
-
-    fn walk<'a, C: Claims + ?Sized>(
-        &'a self,
-        route: Route<'a>,
-        peer: Peer,
-        admitted: bool,
-        claims: &'a C,
-        on_step: &mut dyn FnMut(Step),
-    ) -> (Ending, Found) {
-        let (chain, _) = self.chain(0, claims);
-        Walk::new(route, peer, admitted, chain).finish(&mut |place| Some(self.chain(place, claims)), on_step)
     }
 
     /// The chain in which the hop at `place` speaks, behind the entries that nearer hops wrote there, and
@@ -186,15 +199,29 @@ fn takes_port_along(host: Outcome) -> bool {
     matches!(host, Outcome::Refused(refusal) if !matches!(refusal, Refusal::TooFew | Refusal::Empty))
 }
 
+/// Whether a header is there and holds anything.
+fn states<C: Claims + ?Sized>(claims: &C, header: Option<&str>) -> bool {
+    header.is_some_and(|header| !is_blank(claims.lines(header)))
+}
+
 /// One request's claims beside the walk that says which of them count.
 struct Claim<'a, C: ?Sized> {
     policy: &'a Policy,
     peer: Peer,
-    admitted: bool,
     claims: &'a C,
     ending: Ending,
     found: Found,
+    /// The element of `Forwarded` at which the walk ended.
+    text: &'a [u8],
+    /// The element that stands beside the walk's choice, read once for all fields.
+    element: OnceCell<Result<Option<Spoken<'a>>, Refusal>>,
 }
+
+/// What an element says, and where it stood.
+type Spoken<'a> = (Element<'a>, Place);
+
+/// What became of a field, and where its value stood.
+type Fate = (Outcome, Option<Place>);
 
 /// Who speaks of a field.
 struct Speaker<'a> {
@@ -259,50 +286,67 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         }
     }
 
-    /// What the sentence needs besides the decision: looked for where something is worth a word.
-    fn notes(&self, outcomes: [Outcome; 5]) -> Notes {
-        let policy = self.policy;
-        let mut notes = Notes { more: self.found.more, ..Notes::default() };
-        if policy.plan.listed || self.found.more || self.ending != Ending::ClientFound {
-            notes.plans[Field::For as usize] = Some(Arc::clone(&policy.plan));
+    /// What the sentence needs to know of the chain besides the decision.
+    #[inline]
+    fn note_chain(&self, origin: &mut Origin) {
+        let plan = &self.policy.plan;
+        let notes = &mut origin.notes;
+        if self.found.more {
+            notes.mark(Notes::MORE);
+        }
+        let plain = self.ending == Ending::ClientFound;
+        if plan.named[Field::For as usize] && (plan.listed || self.found.more || !plain) {
+            notes.name(Field::For, plan);
         }
         match self.ending {
-            Ending::PeerUntrusted => {
-                let read = Field::ALL.into_iter().find(|field| policy.reads(*field));
-                notes.sent = read.filter(|field| self.states(policy.header(*field))).map(Sent::Read);
+            Ending::ClientFound => {}
+            Ending::HeaderAbsent if self.policy.reads(Field::For) => {
+                let read = plan.chain_header(self.found.trusted_hops);
+                let other =
+                    |chain: &Sent| chain.name() != read && states(self.claims, chain.name());
+                notes.sent = Sent::CHAINS.into_iter().find(other);
             }
-            Ending::HeaderAbsent if policy.reads(Field::For) => {
-                let read = policy.plan.chain_header(self.found.trusted_hops);
-                let other = |header: &&str| Some(*header) != read && self.states(Some(header));
-                notes.sent = Sent::CHAINS.into_iter().find(other).map(Sent::Other);
-            }
-            Ending::Malformed | Ending::Opaque => notes.flaws[Field::For as usize] = self.flaw(),
+            Ending::HopLimit if self.policy.trusted().trusts_every_peer() => notes.mark(Notes::EVERYONE),
+            Ending::Malformed | Ending::Opaque => notes.flaw = self.flaw(),
             _ => {}
         }
-        for field in [Field::Proto, Field::Host, Field::Port, Field::Prefix] {
-            match outcomes[field as usize] {
-                Outcome::Absent if field == Field::Proto => {}
-                Outcome::Refused(Refusal::Asymmetric | Refusal::TooFew) => {
-                    let lines = self.claims.lines(field.x_forwarded_name());
-                    let count = values(lines).take(MOST_VALUES).count();
-                    notes.values[field as usize] = u8::try_from(count).unwrap_or(u8::MAX);
-                }
-                Outcome::Refused(Refusal::Malformed) if field == Field::Host => {
-                    let underscores = |text: &[u8]| Host::read_with_port(text, Underscores::Allowed);
-                    if self.take(field, underscores).0.is_some() {
-                        notes.flaws[field as usize] = Some(Flaw::Underscore);
-                    }
-                }
-                Outcome::Refused(_) => {}
-                _ => continue,
-            }
-            notes.plans[field as usize] = Some(Arc::clone(&policy.plan));
-        }
-        notes
     }
 
-    fn states(&self, header: Option<&str>) -> bool {
-        header.is_some_and(|header| !is_blank(self.claims.lines(header)))
+    /// Puts down what became of a field but the first.
+    #[inline]
+    fn settle(&self, origin: &mut Origin, field: Field, fate: Fate) {
+        let (outcome, place) = fate;
+        origin.outcomes[field as usize] = outcome;
+        if place.is_some() {
+            origin.places.set(field, place);
+        }
+        match outcome {
+            Outcome::Refused(refusal) => self.note_refusal(origin, field, refusal),
+            Outcome::Absent if field == Field::Proto && self.policy.plan.named[field as usize] => {
+                origin.notes.name(field, &self.policy.plan);
+            }
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn note_refusal(&self, origin: &mut Origin, field: Field, refusal: Refusal) {
+        let notes = &mut origin.notes;
+        match refusal {
+            Refusal::Asymmetric | Refusal::TooFew => {
+                let lines = self.claims.lines(field.x_forwarded_name());
+                notes.count_values(field, values(lines).take(MOST_VALUES).count());
+            }
+            Refusal::Malformed if field == Field::Host => {
+                if self.take(field, |text| Host::read(text, Underscores::Allowed)).0.is_some() {
+                    notes.mark(Notes::UNDERSCORED);
+                }
+            }
+            _ => {}
+        }
+        if self.policy.plan.named[field as usize] {
+            notes.name(field, &self.policy.plan);
+        }
     }
 
     /// What is special about the entry that ended the walk.
@@ -356,16 +400,38 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     }
 
     /// The field's value where it is believed and passes its grammar.
-    fn take<T>(
-        &self,
-        field: Field,
-        grammar: impl Fn(&[u8]) -> Result<T, Error>,
-    ) -> (Option<T>, (Outcome, Option<Place>)) {
-        if !self.ending.is_from_trusted_peer() {
+    #[inline]
+    fn take<T>(&self, field: Field, grammar: impl Fn(&[u8]) -> Option<T>) -> (Option<T>, Fate) {
+        let plan = &self.policy.plan;
+        let at = field as usize;
+        if matches!(plan.sources[at], Source::Off) {
             return (None, (Outcome::NotRead, None));
         }
-        let found = match &self.policy.plan.sources[field as usize] {
-            Source::Off => return (None, (Outcome::NotRead, None)),
+        // What nearly every request has: one value, which is the nearest proxy's word.
+        let plain = plan.briefs[at] == Brief::X_FORWARDED && !plan.named[at];
+        let found = match plain.then(|| sole(self.claims.lines(field.x_forwarded_name()))) {
+            Some(Sole::None) => Ok(None),
+            Some(Sole::Value(text)) => {
+                let place = Place { written: Written::XForwarded, line: 1, position: 1 };
+                Ok(Some((Text::Plain(text), place)))
+            }
+            Some(Sole::Several) | None => self.find(field),
+        };
+        match found {
+            Ok(Some((value, place))) => match value.with(grammar) {
+                Some(value) => (Some(value), (Outcome::Believed, Some(place))),
+                None => (None, (Outcome::Refused(Refusal::Malformed), Some(place))),
+            },
+            Ok(None) => (None, (Outcome::Absent, None)),
+            Err(refusal) => (None, (Outcome::Refused(refusal), None)),
+        }
+    }
+
+    /// The field's value where it is believed.
+    #[inline(never)]
+    fn find(&self, field: Field) -> Result<Option<Placed<'a>>, Refusal> {
+        match &self.policy.plan.sources[field as usize] {
+            Source::Off => Ok(None),
             Source::Single { header, https } => match (self.single(header), https) {
                 (Ok(Some((value, place))), Some(token)) => {
                     if value.with(|text| text == token.as_bytes()) {
@@ -377,14 +443,6 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
                 (found, _) => found,
             },
             Source::Family(rule) => self.spoken(field, *rule),
-        };
-        match found {
-            Ok(Some((value, place))) => match value.with(grammar) {
-                Ok(value) => (Some(value), (Outcome::Believed, Some(place))),
-                Err(_) => (None, (Outcome::Refused(Refusal::Malformed), Some(place))),
-            },
-            Ok(None) => (None, (Outcome::Absent, None)),
-            Err(refusal) => (None, (Outcome::Refused(refusal), None)),
         }
     }
 
@@ -451,7 +509,10 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
     /// What the walk finds where another number of hops is declared.
     fn walk_up_to(&self, limit: Option<u8>) -> Found {
         let route = Route::Alike { who: self.policy.trusted(), limit };
-        self.policy.walk(route, self.peer, self.admitted, self.claims, &mut |_| {}).1
+        let (chain, _) = self.policy.chain(0, self.claims);
+        let mut walk = Walk::new(route, self.peer, true, chain);
+        walk.finish(|_| None, |_| {});
+        walk.found()
     }
 
     /// The value of a field in its own `X-Forwarded-*` header.
@@ -536,24 +597,14 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         rule: Rule,
         speaker: &Speaker<'_>,
     ) -> Result<Option<Placed<'a>>, Refusal> {
-        if is_blank(self.claims.lines(FORWARDED)) {
-            return Ok(None);
-        }
-        let position = match (rule, self.ending) {
-            (Rule::Count(count), _) if !self.within_trust(count) => return Err(Refusal::BeyondTrust),
-            (Rule::Count(count), _) => usize::from(count),
-            // Without a chain to choose from, the nearest hop speaks.
-            (Rule::Aligned, Ending::HeaderAbsent)
-                if !self.policy.plan.listed && !self.policy.reads(Field::For) =>
-            {
-                1
+        // Of hops that are all alike the same element speaks of all fields that are not counted.
+        let found = match rule {
+            Rule::Aligned if !self.policy.plan.listed => {
+                *self.element.get_or_init(|| self.find_element(rule, speaker))
             }
-            // One that names nobody: a verified hop wrote the rest of it.
-            (Rule::Aligned, Ending::Empty) => self.found.position,
-            (Rule::Aligned, _) => speaker.voices.ok_or(Refusal::WalkEnded)?,
+            _ => self.find_element(rule, speaker),
         };
-        let (text, line) = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
-        let element = Element::read(text).ok_or(Refusal::Malformed)?;
+        let Some((element, place)) = found? else { return Ok(None) };
         let value = match field {
             Field::For => element.node,
             Field::Proto => element.proto,
@@ -562,9 +613,40 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         };
         match value {
             Some(_) if !speaker.may => Err(Refusal::NotAsserted),
-            value => Ok(value.map(|value| {
-                (Text::Parameter(value), Place { written: Written::Forwarded, line, position })
-            })),
+            value => Ok(value.map(|value| (Text::Parameter(value), place))),
+        }
+    }
+
+    fn find_element(&self, rule: Rule, speaker: &Speaker<'_>) -> Result<Option<Spoken<'a>>, Refusal> {
+        let beside_chosen = rule == Rule::Aligned && !self.policy.plan.listed;
+        let (text, line, position) = if beside_chosen && self.chosen().is_some() && !self.text.is_empty() {
+            (self.text, self.found.line, self.found.position)
+        } else {
+            if is_blank(self.claims.lines(FORWARDED)) {
+                return Ok(None);
+            }
+            let position = self.position(rule, speaker)?;
+            let (text, line) = element_at(self.claims.lines(FORWARDED), position).ok_or(Refusal::TooFew)?;
+            (text, line, position)
+        };
+        let element = Element::read(text).ok_or(Refusal::Malformed)?;
+        Ok(Some((element, Place { written: Written::Forwarded, line, position })))
+    }
+
+    /// Which element speaks.
+    fn position(&self, rule: Rule, speaker: &Speaker<'_>) -> Result<usize, Refusal> {
+        match (rule, self.ending) {
+            (Rule::Count(count), _) if !self.within_trust(count) => Err(Refusal::BeyondTrust),
+            (Rule::Count(count), _) => Ok(usize::from(count)),
+            // Without a chain to choose from, the nearest hop speaks.
+            (Rule::Aligned, Ending::HeaderAbsent)
+                if !self.policy.plan.listed && !self.policy.reads(Field::For) =>
+            {
+                Ok(1)
+            }
+            // One that names nobody: a verified hop wrote the rest of it.
+            (Rule::Aligned, Ending::Empty) => Ok(self.found.position),
+            (Rule::Aligned, _) => speaker.voices.ok_or(Refusal::WalkEnded),
         }
     }
 
@@ -581,6 +663,28 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
             ))),
             (None, None) => Ok(None),
         }
+    }
+}
+
+/// What a header of one value holds.
+enum Sole<'a> {
+    None,
+    Value(&'a [u8]),
+    /// Or something long, which is for the lexer to judge.
+    Several,
+}
+
+/// The value of a header of one line and one value, found in one look.
+#[inline]
+fn sole<'a>(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Sole<'a> {
+    let Some(line) = lines.next_back() else { return Sole::None };
+    let text = trim(line);
+    if text.len() > LONGEST_VALUE || text.contains(&b',') || lines.next_back().is_some() {
+        Sole::Several
+    } else if text.is_empty() {
+        Sole::None
+    } else {
+        Sole::Value(text)
     }
 }
 

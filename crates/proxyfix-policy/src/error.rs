@@ -47,6 +47,7 @@ impl Error {
         Self(Kind::Entry { position, text: excerpt(text.as_bytes()), reason: reason.into() })
     }
 
+    #[cold]
     pub(crate) fn value(what: &'static str, text: &[u8], reason: &'static str) -> Self {
         Self(Kind::Value { what, text: excerpt(text), reason })
     }

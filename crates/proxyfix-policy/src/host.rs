@@ -1,13 +1,12 @@
 //! The host that the client asked for.
 
-use alloc::boxed::Box;
-use alloc::string::String;
 use core::fmt;
 use core::fmt::Write as _;
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 
-use crate::{Error, Port};
+use crate::text::{ANY, DIGITS, LOWER, Machine, Text, UPPER};
+use crate::{Error, Port, Scheme};
 
 /// A host name or address literal, normalised: lower case, no trailing dot, IPv6 in its canonical
 /// text form and in brackets.
@@ -26,7 +25,7 @@ use crate::{Error, Port};
 /// # Ok::<(), proxyfix_policy::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(Box<str>);
+pub struct Host(Text<IN_PLACE>);
 
 /// Whether labels may have underscores, which no host name of the DNS has and container names do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -40,38 +39,72 @@ pub(crate) enum Underscores {
 const LONGEST_HOST: usize = 253;
 /// Bytes of one label of it.
 const LONGEST_LABEL: usize = 63;
+/// Bytes that are held in place; more than most hosts have, and than every address.
+const IN_PLACE: usize = 54;
+
+/// Where the machine stands in a name: at its start, in a label, behind a hyphen, behind a dot; or behind a
+/// capital or a bracket, where it leaves the rest to the grammar.
+const START: u64 = Machine::state(1);
+const LABEL: u64 = Machine::state(2);
+const HYPHEN: u64 = Machine::state(3);
+const DOT: u64 = Machine::state(4);
+const UNUSUAL: u64 = Machine::state(5);
+
+/// Names of which no label is too long, with and without underscores.
+static NAMES: Machine = names();
+static NAMES_WITH_UNDERSCORES: Machine = label_bytes(names(), b"_", LABEL);
+
+const fn names() -> Machine {
+    let names = label_bytes(label_bytes(Machine::new(), LOWER, LABEL), DIGITS, LABEL);
+    label_bytes(names, UPPER, UNUSUAL)
+        .with(LABEL, b"-", HYPHEN)
+        .with(HYPHEN, b"-", HYPHEN)
+        .with(LABEL, b".", DOT)
+        .with(START, b"[", UNUSUAL)
+        .with(UNUSUAL, ANY, UNUSUAL)
+}
+
+const fn label_bytes(names: Machine, bytes: &[u8], to: u64) -> Machine {
+    names.with(START, bytes, to).with(LABEL, bytes, to).with(HYPHEN, bytes, to).with(DOT, bytes, to)
+}
 
 impl Host {
     /// The normalised text; an IPv6 literal is in brackets.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+
+    /// The text in ASCII. For the layers: unlike [`as_str`](Self::as_str) it costs nothing.
+    #[doc(hidden)]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// Reads a host, without a port, from bytes.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
-        Self::read(text, Underscores::Refused)
+        Self::name_by_the_grammar(text, Underscores::Refused).map_err(|reason| refused(text, reason))
     }
 
     /// Reads a host whose labels may have underscores, as the names of containers do.
     pub fn with_underscores(text: &[u8]) -> Result<Self, Error> {
-        Self::read(text, Underscores::Allowed)
+        Self::name_by_the_grammar(text, Underscores::Allowed).map_err(|reason| refused(text, reason))
     }
 
-    fn read(text: &[u8], underscores: Underscores) -> Result<Self, Error> {
-        let refused = |reason| Err(Error::value("a host", text, reason));
+    /// The grammar, written for people; [`read`](Self::read) takes usual names faster, to the same end.
+    fn name_by_the_grammar(text: &[u8], underscores: Underscores) -> Result<Self, &'static str> {
         if let [b'[', inner @ .., b']'] = text {
             return match core::str::from_utf8(inner).ok().and_then(|ip| ip.parse().ok()) {
                 Some(ip) => Ok(Self::from_ipv6(ip)),
-                None => refused("expected an IPv6 address between the brackets"),
+                None => Err("expected an IPv6 address between the brackets"),
             };
         }
         let name = text.strip_suffix(b".").unwrap_or(text);
         if name.len() > LONGEST_HOST {
-            return refused("it is longer than 253 bytes");
+            return Err("it is longer than 253 bytes");
         }
         for label in name.split(|byte| *byte == b'.') {
             if label.is_empty() || label.len() > LONGEST_LABEL {
-                return refused("each label has 1 to 63 bytes");
+                return Err("each label has 1 to 63 bytes");
             }
             let inner = |byte: &u8| {
                 byte.is_ascii_alphanumeric()
@@ -79,16 +112,19 @@ impl Host {
                     || (*byte == b'_' && underscores == Underscores::Allowed)
             };
             if !label.iter().all(inner) || label[0] == b'-' || label[label.len() - 1] == b'-' {
-                return refused("labels are letters, digits and inner hyphens");
+                return Err("labels are letters, digits and inner hyphens");
             }
         }
-        Ok(Self(name.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect()))
+        let mut host = Text::new(name);
+        host.make_lower_case();
+        Ok(Self(host))
     }
 
     fn from_ipv6(ip: Ipv6Addr) -> Self {
-        let mut text = String::with_capacity(41);
+        let mut text = Text::default();
+        // The longest has 41 bytes, and fits.
         let _ = write!(text, "[{ip}]");
-        Self(text.into_boxed_str())
+        Self(text)
     }
 
     /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`, the value of a `Host` header
@@ -99,18 +135,100 @@ impl Host {
         Self::read_with_port(text, Underscores::Refused)
     }
 
+    /// Reads a host with or without a port; what is refused is refused with its reason.
     pub(crate) fn read_with_port(
         text: &[u8],
         underscores: Underscores,
     ) -> Result<(Self, Option<Port>), Error> {
-        // The last colon separates the port, if no bracket closes behind it.
-        match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-            Some(colon) if text[colon] == b':' => {
-                let port = Port::from_bytes(&text[colon + 1..])?;
-                Ok((Self::read(&text[..colon], underscores)?, Some(port)))
-            }
-            _ => Ok((Self::read(text, underscores)?, None)),
+        Self::read(text, underscores).map_or_else(|| by_the_grammar(text, underscores), Ok)
+    }
+
+    /// Reads a host with or without a port, and says of what it refuses nothing more: requests are full of it.
+    pub(crate) fn read(text: &[u8], underscores: Underscores) -> Option<(Self, Option<Port>)> {
+        let (name, port) = split_port(text);
+        let mut host = Text::default();
+        // So short, no label is too long.
+        let end = if name.len() <= IN_PLACE { underscores.names().run(START, name) } else { UNUSUAL };
+        if end != LABEL || host.push(name).is_none() {
+            return Some((unusual(end, name, underscores)?, port));
         }
+        Some((Self(host), port))
+    }
+
+    /// Whether `text` is a host, with or without a port, that is written as the layers write it for
+    /// `scheme`: lower case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no.
+    pub(crate) fn is_plain(text: &[u8], underscores: Underscores, scheme: Scheme) -> bool {
+        let (name, port) = split_port(text);
+        name.len() <= LONGEST_LABEL
+            && port != Some(scheme.default_port())
+            && underscores.names().run(START, name) == LABEL
+    }
+}
+
+impl Underscores {
+    #[inline]
+    fn names(self) -> &'static Machine {
+        match self {
+            Self::Refused => &NAMES,
+            Self::Allowed => &NAMES_WITH_UNDERSCORES,
+        }
+    }
+}
+
+/// Splits a colon and a port from the end. A colon that stays is in no name.
+#[inline]
+fn split_port(text: &[u8]) -> (&[u8], Option<Port>) {
+    let [.., b'0'..=b'9'] = text else { return (text, None) };
+    let (mut rest, mut number, mut unit) = (text, 0, 1);
+    while let [before @ .., byte] = rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            // With a leading zero, or no digit at all, the number is smaller than its digits promise.
+            let port = u16::try_from(number).ok().filter(|_| *byte == b':' && number * 10 >= unit);
+            return match port.and_then(Port::new) {
+                Some(port) => (before, Some(port)),
+                None => (text, None),
+            };
+        }
+        if unit > 10_000 {
+            break;
+        }
+        number += u32::from(digit) * unit;
+        unit *= 10;
+        rest = before;
+    }
+    (text, None)
+}
+
+/// Reads what is not yet as it is written, long, or an address in brackets: out of the way of what is usual.
+#[cold]
+fn unusual(end: u64, name: &[u8], underscores: Underscores) -> Option<Host> {
+    if !matches!(end, DOT | UNUSUAL) {
+        return None;
+    }
+    if name.len() > IN_PLACE || name.starts_with(b"[") {
+        return Host::name_by_the_grammar(name, underscores).ok();
+    }
+    let mut host = Text::new(name.strip_suffix(b".").unwrap_or(name));
+    host.make_lower_case();
+    (underscores.names().run(START, host.as_bytes()) == LABEL).then_some(Host(host))
+}
+
+fn refused(text: &[u8], reason: &'static str) -> Error {
+    Error::value("a host", text, reason)
+}
+
+/// Reads a host with or without a port in the way that knows why something is refused.
+#[cold]
+fn by_the_grammar(text: &[u8], underscores: Underscores) -> Result<(Host, Option<Port>), Error> {
+    // The last colon separates the port, if no bracket closes behind it.
+    let (name, port) = match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(colon) if text[colon] == b':' => (&text[..colon], Some(Port::from_bytes(&text[colon + 1..])?)),
+        _ => (text, None),
+    };
+    match Host::name_by_the_grammar(name, underscores) {
+        Ok(host) => Ok((host, port)),
+        Err(reason) => Err(refused(name, reason)),
     }
 }
 
@@ -130,19 +248,19 @@ impl AsRef<str> for Host {
 
 impl PartialEq<str> for Host {
     fn eq(&self, text: &str) -> bool {
-        self.as_str() == text
+        self.as_bytes() == text.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Host {
     fn eq(&self, text: &&str) -> bool {
-        self.as_str() == *text
+        self.as_bytes() == text.as_bytes()
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
@@ -154,6 +272,12 @@ impl fmt::Debug for Host {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+    use core::iter;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -273,5 +397,125 @@ mod tests {
         assert_eq!((host.as_ref(), format!("{host:?}").as_str()), ("good.example", "Host(good.example)"));
         assert!(host == "good.example" && host == *"good.example");
         assert!(host != "GOOD.example" && host != *"GOOD.example");
+    }
+
+    /// Both ways of reading come to the same end, and what is said to be plain is what would be written.
+    #[track_caller]
+    fn assert_same(text: &[u8]) {
+        for underscores in [Underscores::Refused, Underscores::Allowed] {
+            let read = Host::read(text, underscores);
+            assert_eq!(read, by_the_grammar(text, underscores).ok(), "{}", text.escape_ascii());
+            for scheme in [Scheme::Http, Scheme::Https] {
+                let written = read.clone().map(|(host, port)| match port {
+                    Some(port) if port != scheme.default_port() => format!("{host}:{port}"),
+                    _ => host.to_string(),
+                });
+                let is_short = text.len() <= LONGEST_LABEL && !text.starts_with(b"[");
+                let same = written.is_some_and(|it| it.as_bytes() == text);
+                let plain = Host::is_plain(text, underscores, scheme);
+                assert!(same || !plain, "{} is plain", text.escape_ascii());
+                assert!(plain || !same || !is_short, "{} is not plain", text.escape_ascii());
+            }
+        }
+    }
+
+    /// Every text of at most four bytes, of each kind one.
+    #[test]
+    fn short_texts_are_read_as_the_grammar_reads_them() {
+        let kinds = b"aZ08-._:[]@";
+        let mut texts: Vec<Vec<u8>> = vec![vec![]];
+        for _ in 0..4 {
+            for text in &texts {
+                assert_same(text);
+            }
+            let longer = |text: Vec<u8>| kinds.iter().map(move |byte| [text.as_slice(), &[*byte]].concat());
+            texts = texts.into_iter().flat_map(longer).collect();
+        }
+        for text in &texts {
+            assert_same(text);
+        }
+    }
+
+    #[test]
+    fn every_byte_is_read_as_the_grammar_reads_it() {
+        for byte in 0..=u8::MAX {
+            for text in [&[byte][..], &[b'a', byte], &[byte, b'a'], &[b'a', byte, b'a']] {
+                assert_same(text);
+                assert_same(&[text, b".example:8080"].concat());
+                assert_same(&[b"Good.example:44".as_slice(), text].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_are_read_as_the_grammar_reads_them() {
+        for length in (50..70).chain(120..130).chain(250..257) {
+            for label in [1, 2, 31, 61, 62, 63, 64] {
+                let labels = iter::repeat_n("a".repeat(label), 128).collect::<Vec<_>>().join(".");
+                let name = labels.get(..length).unwrap_or(&labels);
+                for text in ["", ".", ":8080", ".:80", "_", "Z", "-", "@"] {
+                    assert_same(format!("{name}{text}").as_bytes());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ports_are_read_as_the_grammar_reads_them() {
+        for number in (0..70_000).step_by(7).chain([80, 443, 65_535, 65_536, 99_999, 655_360, 1_000_000]) {
+            assert_same(format!("a:{number}").as_bytes());
+            assert_same(format!("[::1]:{number}").as_bytes());
+            assert_same(format!("a:0{number}").as_bytes());
+        }
+    }
+
+    /// A host, often a slightly broken one.
+    fn mostly_hosts() -> impl Strategy<Value = Vec<u8>> {
+        let name = prop_oneof![
+            "[a-zA-Z0-9_-]{1,8}(\\.[a-zA-Z0-9-]{1,8}){0,9}\\.?",
+            "\\[[0-9a-fA-F:.]{2,20}\\]",
+            "([a-z]{1,30}\\.){0,8}[a-z]{1,70}",
+        ];
+        let host = (name, "(:[0-9]{1,6})?").prop_map(|(name, port)| String::into_bytes(name + &port));
+        let places = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..2);
+        (host, places).prop_map(|(mut host, places)| {
+            for (at, byte) in places {
+                *at.get_mut(&mut host) = byte;
+            }
+            host
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn hosts_are_read_as_the_grammar_reads_them(text in mostly_hosts()) {
+            assert_same(&text);
+        }
+
+        #[test]
+        fn octets_are_read_as_the_grammar_reads_them(text in proptest::collection::vec(any::<u8>(), 0..80)) {
+            assert_same(&text);
+        }
+    }
+
+    #[test]
+    fn a_usual_host_is_plain() {
+        let is_plain = |text: &str, scheme| Host::is_plain(text.as_bytes(), Underscores::Refused, scheme);
+        for text in ["good.example", "a", "198.51.100.7", "good.example:8080", "xn--gd-fka.example:1"] {
+            assert!(is_plain(text, Scheme::Http) && is_plain(text, Scheme::Https), "{text}");
+        }
+        for text in
+            ["", "Good.example", "good.example.", "my_app", "good.example:", "[::1]", ":80", "a:080", "a b"]
+        {
+            assert!(!is_plain(text, Scheme::Http) && !is_plain(text, Scheme::Https), "{text}");
+        }
+        assert!(!is_plain("good.example:80", Scheme::Http) && is_plain("good.example:80", Scheme::Https));
+        assert!(!is_plain("good.example:443", Scheme::Https) && is_plain("good.example:443", Scheme::Http));
+        assert!(Host::is_plain(b"my_app", Underscores::Allowed, Scheme::Http));
+    }
+
+    #[test]
+    fn the_size_of_a_host() {
+        assert_eq!((size_of::<Host>(), size_of::<Option<Host>>()), (56, 56));
     }
 }

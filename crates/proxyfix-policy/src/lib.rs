@@ -84,6 +84,7 @@ mod prefix;
 pub mod record;
 mod scheme;
 mod sentence;
+mod text;
 mod topology;
 mod trust;
 mod walk;

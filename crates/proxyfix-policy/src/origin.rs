@@ -1,12 +1,13 @@
 //! The answer: where the request came from, and why.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::fmt;
 use core::net::IpAddr;
 
 use crate::claim::FORWARDED;
 use crate::sentence::{Notes, Sent};
-use crate::{Ending, Field, Host, Peer, Policy, Port, Prefix, Scheme, Step};
+use crate::trust::MOST_HOPS;
+use crate::{Ending, Field, Host, Peer, Policy, Port, Prefix, Received, Scheme, Step, Verdict};
 
 /// Where a request came from: the client, and the URL that it asked for.
 ///
@@ -46,10 +47,10 @@ pub struct Origin {
     /// The address of the peer would do, but the proof that the policy asks for was not given.
     pub(crate) unproven: bool,
     pub(crate) outcomes: [Outcome; 5],
-    pub(crate) places: [Option<Place>; 5],
+    pub(crate) places: Places,
     pub(crate) steps: Steps,
-    pub(crate) trusted_hops: usize,
-    pub(crate) declared_hops: Option<usize>,
+    pub(crate) trusted_hops: u8,
+    pub(crate) declared_hops: Option<u8>,
     pub(crate) generation: u64,
     pub(crate) notes: Notes,
 }
@@ -113,25 +114,76 @@ impl Written {
     }
 }
 
-/// The steps of a walk. Most walks have few, and allocate nothing to be kept.
-#[derive(Clone, Default)]
-pub(crate) struct Steps {
-    first: [Option<Step>; 4],
-    more: Vec<Step>,
+/// The [`Place`] of each field, in a fifth of its room: an origin is built and moved on every request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places {
+    written: [Option<Written>; 5],
+    /// No walk and no count goes further than 64 values.
+    positions: [u8; 5],
+    /// No header map has more lines.
+    lines: [u16; 5],
 }
 
-impl Steps {
-    pub(crate) fn push(&mut self, step: Step) {
-        match self.first.iter_mut().find(|kept| kept.is_none()) {
-            Some(free) => *free = Some(step),
-            None => self.more.push(step),
+impl Places {
+    pub(crate) fn get(&self, field: Field) -> Option<Place> {
+        let at = field as usize;
+        let (line, position) = (self.lines[at].into(), self.positions[at].into());
+        self.written[at].map(|written| Place { written, line, position })
+    }
+
+    pub(crate) fn set(&mut self, field: Field, place: Option<Place>) {
+        let at = field as usize;
+        self.written[at] = place.map(|place| place.written);
+        if let Some(place) = place {
+            self.positions[at] = u8::try_from(place.position).unwrap_or(u8::MAX);
+            self.lines[at] = u16::try_from(place.line).unwrap_or(u16::MAX);
         }
+    }
+}
+
+/// The steps of a walk. Most walks have few, and allocate nothing to be kept; the others allocate once.
+#[derive(Clone, Default)]
+pub(crate) struct Steps {
+    hops: [Peer; FIRST],
+    verdicts: [Option<Verdict>; FIRST],
+    taken: u8,
+    more: Option<Box<[Option<Step>; MORE]>>,
+}
+
+/// The peer, two proxies and the client.
+const FIRST: usize = 4;
+/// A walk judges its peer, and stops at the entry beyond the last hop at the latest.
+const MORE: usize = MOST_HOPS as usize + 2 - FIRST;
+
+impl Steps {
+    #[inline]
+    pub(crate) fn push(&mut self, step: Step) {
+        let taken = usize::from(self.taken);
+        self.taken += 1;
+        if taken < FIRST {
+            self.hops[taken] = step.hop;
+            self.verdicts[taken] = Some(step.verdict);
+        } else {
+            self.push_more(taken - FIRST, step);
+        }
+    }
+
+    fn push_more(&mut self, taken: usize, step: Step) {
+        if let Some(free) = self.more.get_or_insert_with(|| Box::new([None; MORE])).get_mut(taken) {
+            *free = Some(step);
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Step> {
+        let first = self.hops.iter().zip(&self.verdicts);
+        let first = first.filter_map(|(hop, verdict)| verdict.map(|verdict| Step { hop: *hop, verdict }));
+        first.chain(self.more.iter().flat_map(|more| more.iter()).flatten().copied())
     }
 }
 
 impl fmt::Debug for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.first.iter().flatten()).entries(&self.more).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -208,6 +260,36 @@ impl fmt::Display for Refusal {
 }
 
 impl Origin {
+    /// What is known of a request before any claim is looked at: whoever is connected is the client.
+    #[inline]
+    pub(crate) fn begin(policy: &Policy, peer: Peer, received: Received) -> Self {
+        let (host, port) = match received.host {
+            Some((host, port)) => (Some(host), port),
+            None => (None, None),
+        };
+        Self {
+            peer,
+            client: peer,
+            ending: Ending::PeerUntrusted,
+            last_verified: peer,
+            scheme: received.scheme,
+            host,
+            port,
+            prefix: received.prefix,
+            through_gateway: false,
+            host_withheld: false,
+            host_conflict: false,
+            unproven: false,
+            outcomes: [Outcome::NotRead; 5],
+            places: Places::default(),
+            steps: Steps::default(),
+            trusted_hops: 0,
+            declared_hops: policy.declared_hops(),
+            generation: policy.generation,
+            notes: Notes::of(&policy.plan),
+        }
+    }
+
     /// Who is connected. From the connection, never from a header.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -261,18 +343,18 @@ impl Origin {
 
     /// The steps of the walk, from the peer leftward.
     pub fn steps(&self) -> impl Iterator<Item = Step> {
-        self.steps.first.iter().flatten().chain(&self.steps.more).copied()
+        self.steps.iter()
     }
 
     /// How many hops were found that are trusted, the peer among them.
     pub fn trusted_hops(&self) -> usize {
-        self.trusted_hops
+        self.trusted_hops.into()
     }
 
     /// How many proxies are declared: [hops](crate::TrustedProxies::hops), or those of a
     /// [`Topology`](crate::Topology).
     pub fn declared_hops(&self) -> Option<usize> {
-        self.declared_hops
+        self.declared_hops.map(usize::from)
     }
 
     /// Whether the request passed fewer proxies than are declared, though nothing else is wrong: one of
@@ -290,7 +372,7 @@ impl Origin {
     /// Where the value of `field` stood, if one was found there; whether it was taken says its
     /// [outcome](Self::outcome).
     pub fn place(&self, field: Field) -> Option<Place> {
-        self.places[field as usize]
+        self.places.get(field)
     }
 
     /// The scheme that the client used.
@@ -385,12 +467,14 @@ impl Origin {
         let other_family = policy.header(Field::For) == Some(FORWARDED);
         for name in names {
             if untrusted && self.notes.sent.is_none() {
-                self.notes.sent = Sent::CHAINS.into_iter().find(|chain| *chain == name).map(Sent::Other);
+                self.notes.sent = Sent::CHAINS.into_iter().find(|chain| chain.name() == Some(name));
             }
             // Proxies write a port wherever they write a host, and it is of use beside that alone.
             for field in [Field::Proto, Field::Host, Field::Prefix] {
                 let unread = name == field.x_forwarded_name() && !policy.reads(field) && !other_family;
-                self.notes.unread[field as usize] |= unread;
+                if unread {
+                    self.notes.mark(Notes::unread(field));
+                }
             }
         }
     }
@@ -398,7 +482,7 @@ impl Origin {
     /// Takes the host back, and its port with it, for a reason that a sentence ends with. For the layers.
     #[doc(hidden)]
     pub fn withhold_host(&mut self, why: &'static str) {
-        self.notes.withheld = Some(why);
+        self.notes.withhold(why);
         self.host = None;
         self.port = None;
         self.host_withheld = true;
@@ -425,7 +509,7 @@ impl Origin {
             self.declared_hops = earlier.declared_hops;
             self.generation = earlier.generation;
             self.outcomes[Field::For as usize] = earlier.outcome(Field::For);
-            self.places[Field::For as usize] = earlier.place(Field::For);
+            self.places.set(Field::For, earlier.place(Field::For));
             self.notes.adopt(&earlier.notes, Field::For);
         }
         let host_is_new = self.outcome(Field::Host) == Outcome::Believed;
@@ -439,12 +523,11 @@ impl Origin {
             };
             if earlier_stands && !(field == Field::Port && host_is_new) {
                 self.outcomes[field as usize] = earlier.outcome(field);
-                self.places[field as usize] = earlier.place(field);
+                self.places.set(field, earlier.place(field));
                 self.notes.adopt(&earlier.notes, field);
             }
-            self.notes.unread[field as usize] |= earlier.notes.unread[field as usize];
         }
-        self.notes.withheld = self.notes.withheld.or(earlier.notes.withheld);
+        self.notes.adopt_rest(&earlier.notes);
         self.peer = earlier.peer;
         self.through_gateway = earlier.through_gateway;
         self.host_conflict |= earlier.host_conflict;
@@ -455,7 +538,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Policy, Received, TrustedProxies, Verdict};
+    use crate::{Policy, TrustedProxies};
 
     const ALL: [(&str, &[u8]); 5] = [
         ("x-forwarded-for", b"203.0.113.9:51515"),
@@ -525,7 +608,7 @@ mod tests {
             change(&mut other);
             assert_ne!(other, origin, "change {index}");
         }
-        assert_eq!(Origin { generation: 7, places: [None; 5], ..origin.clone() }, origin);
+        assert_eq!(Origin { generation: 7, places: Places::default(), ..origin.clone() }, origin);
     }
 
     #[test]

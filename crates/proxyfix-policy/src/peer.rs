@@ -3,6 +3,7 @@
 use alloc::borrow::{Cow, ToOwned};
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU16;
 use core::str::FromStr;
 
 use crate::Error;
@@ -32,7 +33,7 @@ pub struct Peer(Kind);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 enum Kind {
-    Address(IpAddr, Option<u16>),
+    Address(IpAddr, Option<NonZeroU16>),
     Local,
     #[default]
     Unknown,
@@ -41,7 +42,7 @@ enum Kind {
 impl Peer {
     /// A machine, by its address and, where it is known, its port. Port 0 means no port.
     pub fn new(ip: IpAddr, port: Option<u16>) -> Self {
-        Self(Kind::Address(ip.to_canonical(), port.filter(|port| *port != 0)))
+        Self(Kind::Address(ip.to_canonical(), port.and_then(NonZeroU16::new)))
     }
 
     /// A process on this machine, connected through a unix socket.
@@ -69,8 +70,8 @@ impl Peer {
     /// The port, where one is known; never 0.
     pub const fn port(&self) -> Option<u16> {
         match self.0 {
-            Kind::Address(_, port) => port,
-            Kind::Local | Kind::Unknown => None,
+            Kind::Address(_, Some(port)) => Some(port.get()),
+            Kind::Address(_, None) | Kind::Local | Kind::Unknown => None,
         }
     }
 
@@ -131,7 +132,7 @@ impl FromStr for Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Address(ip, Some(port)) => SocketAddr::new(ip, port).fmt(f),
+            Kind::Address(ip, Some(port)) => SocketAddr::new(ip, port.get()).fmt(f),
             Kind::Address(ip, None) => ip.fmt(f),
             Kind::Local => f.pad("unix"),
             Kind::Unknown => f.pad("unknown"),

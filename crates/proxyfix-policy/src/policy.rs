@@ -7,9 +7,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::host::Underscores;
+use crate::sentence::Brief;
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
-use crate::{Error, Family, Field, Host, Origin, Peer, Port, Topology, TrustedProxies};
+use crate::{Error, Family, Field, Host, Origin, Peer, Port, Scheme, Topology, TrustedProxies};
 
 /// Who is trusted, which header family is read, and which fields of it.
 ///
@@ -47,6 +48,9 @@ pub(crate) struct Plan {
     pub(crate) sources: [Source; 5],
     pub(crate) gate: Gate,
     pub(crate) underscores: Underscores,
+    /// What sentences say of the sources, and which of them have names of the operator's; made of the rest.
+    pub(crate) briefs: [Brief; 5],
+    pub(crate) named: [bool; 5],
 }
 
 /// Where one field is read.
@@ -225,6 +229,19 @@ impl Policy {
         Host::read_with_port(text, self.plan.underscores)
     }
 
+    /// As [`read_host`](Self::read_host), without a reason for what is refused. For the layers.
+    #[doc(hidden)]
+    pub fn host(&self, text: &[u8]) -> Option<(Host, Option<Port>)> {
+        Host::read(text, self.plan.underscores)
+    }
+
+    /// Whether `text` is a host, with or without a port, that stands as the layers write it for `scheme`: lower
+    /// case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no. For the layers.
+    #[doc(hidden)]
+    pub fn names_plainly(&self, text: &[u8], scheme: Scheme) -> bool {
+        Host::is_plain(text, self.plan.underscores, scheme)
+    }
+
     /// The headers that carry a single value for this policy, in lower case.
     pub fn single_headers(&self) -> impl Iterator<Item = &str> {
         let own = self.plan.sources.iter().filter_map(|source| match source {
@@ -236,7 +253,9 @@ impl Policy {
         own.chain(hops.map(|hop| hop.family.chain_header()))
     }
 
-    fn of(plan: Plan) -> Self {
+    fn of(mut plan: Plan) -> Self {
+        plan.briefs = Field::ALL.map(|field| plan.brief(field).unwrap_or_default());
+        plan.named = Field::ALL.map(|field| plan.brief(field).is_none());
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -244,9 +263,14 @@ impl Policy {
         if self.plan.listed { Route::Listed(&self.plan.hops) } else { Route::alike(self.trusted()) }
     }
 
-    /// Whether the gate is open to `peer`.
-    pub(crate) fn admits(&self, peer: &Peer, proven: bool) -> bool {
-        let trusted = self.trusted().allows(peer);
+    /// Whether the gate is open to `peer`, which did or did not give the proof that is asked for. For the layers.
+    #[doc(hidden)]
+    pub fn admits(&self, peer: &Peer, proven: bool) -> bool {
+        self.opens_to(peer, self.trusted().allows(peer), proven)
+    }
+
+    #[inline]
+    pub(crate) fn opens_to(&self, peer: &Peer, trusted: bool, proven: bool) -> bool {
         match self.plan.gate {
             Gate::Address => trusted,
             Gate::AddressAndProof => trusted && proven,
@@ -269,6 +293,19 @@ impl Plan {
 }
 
 impl Plan {
+    /// `None` where the operator named something.
+    fn brief(&self, field: Field) -> Option<Brief> {
+        let family = self.hops.first().map(|hop| &hop.family);
+        match (&self.sources[field as usize], family) {
+            _ if self.listed => None,
+            (Source::Family(rule), Some(Family::XForwarded)) => Some(Brief::X_FORWARDED.with(*rule)),
+            (Source::Family(rule), Some(Family::Forwarded)) => Some(Brief::FORWARDED.with(*rule)),
+            (Source::Off, _) if field == Field::For => Some(Brief::NOWHERE),
+            (Source::Off, _) => Some(Brief::X_FORWARDED),
+            _ => None,
+        }
+    }
+
     /// The header in which the last of so many trusted hops names who is connected to it, in lower case.
     pub(crate) fn chain_header(&self, trusted_hops: usize) -> Option<&str> {
         let header = match &self.sources[Field::For as usize] {
@@ -294,6 +331,8 @@ impl From<TrustedProxies> for Policy {
             sources: [for_, proto, Source::Off, Source::Off, Source::Off],
             gate: Gate::Address,
             underscores: Underscores::Refused,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
         })
     }
 }
@@ -314,6 +353,8 @@ impl From<Topology> for Policy {
             sources,
             gate: if demanded { Gate::AddressAndProof } else { Gate::Address },
             underscores: Underscores::Refused,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
         })
     }
 }
@@ -467,6 +508,8 @@ impl PolicyBuilder {
             sources,
             gate: self.gate,
             underscores: self.underscores,
+            briefs: [Brief::X_FORWARDED; 5],
+            named: [false; 5],
         }))
     }
 }

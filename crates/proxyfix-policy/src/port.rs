@@ -34,9 +34,14 @@ impl Port {
 
     /// Reads a port from bytes.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
-        decimal(text).and_then(Self::new).ok_or_else(|| {
+        Self::read(text).ok_or_else(|| {
             Error::value("a port", text, "expected 1 to 65535 in decimal digits, no leading zero")
         })
+    }
+
+    /// Reads a port, and says of what it refuses nothing more: requests are full of it.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        decimal(text).and_then(Self::new)
     }
 }
 
@@ -44,10 +49,17 @@ impl Port {
 pub(crate) fn decimal(text: &[u8]) -> Option<u16> {
     match text {
         [b'0'] => Some(0),
-        [b'1'..=b'9', ..] => text.iter().try_fold(0_u16, |number, byte| {
-            let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
-            number.checked_mul(10)?.checked_add(digit)
-        }),
+        [b'1'..=b'9', ..] if text.len() <= 5 => {
+            let mut number = 0;
+            for byte in text {
+                let digit = byte.wrapping_sub(b'0');
+                if digit > 9 {
+                    return None;
+                }
+                number = number * 10 + u32::from(digit);
+            }
+            u16::try_from(number).ok()
+        }
         _ => None,
     }
 }
@@ -74,6 +86,10 @@ impl fmt::Debug for Port {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -102,6 +118,20 @@ mod tests {
             "\u{0664}\u{0664}\u{0663}",
         ] {
             assert!(text.parse::<Port>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// The standard parser takes a sign and leading zeros, besides.
+        #[test]
+        fn t78_a_number_is_what_the_standard_parser_makes_of_it(text in "[0-9+ -]{0,7}|[0-9]{1,6}|\\PC{0,6}") {
+            let plain = text.len() == 1 || !text.starts_with(['0', '+']);
+            prop_assert_eq!(decimal(text.as_bytes()), text.parse().ok().filter(|_| plain));
+        }
+
+        #[test]
+        fn t78_every_number_is_read(number: u16) {
+            prop_assert_eq!(decimal(number.to_string().as_bytes()), Some(number));
         }
     }
 }

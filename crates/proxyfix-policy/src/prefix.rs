@@ -1,10 +1,10 @@
 //! The external path prefix under which an application is mounted.
 
-use alloc::boxed::Box;
 use core::fmt;
 use core::str::FromStr;
 
 use crate::Error;
+use crate::text::{ANY, DIGITS, LOWER, Machine, Text, UPPER};
 
 /// An external path prefix: empty for the root, else `/` and segments, never a trailing `/`.
 ///
@@ -20,10 +20,45 @@ use crate::Error;
 /// UTF-8 outside ASCII, so that a prefix can neither name another host nor leave its place once it
 /// is put into a URL, a cookie path or a `Location`. At most 1 024 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Prefix(Box<str>);
+pub struct Prefix(Text<IN_PLACE>);
 
 /// Bytes of a prefix.
 const LONGEST_PREFIX: usize = 1024;
+/// Bytes that are held in place; more than most prefixes have.
+const IN_PLACE: usize = 30;
+
+/// Where the machine stands: at the start; behind a slash; behind one dot or two that began a segment; in a
+/// segment; behind an escape, of which the machine knows nothing.
+const START: u64 = Machine::state(1);
+const SLASH: u64 = Machine::state(2);
+const ONE_DOT: u64 = Machine::state(3);
+const TWO_DOTS: u64 = Machine::state(4);
+const SEGMENT: u64 = Machine::state(5);
+const ESCAPED: u64 = Machine::state(6);
+
+static PREFIXES: Machine = {
+    let prefixes = plain_bytes(plain_bytes(plain_bytes(Machine::new(), LOWER), UPPER), DIGITS);
+    plain_bytes(prefixes, b"-_~!$&*+=:@")
+        .with(START, b"/", SLASH)
+        .with(SEGMENT, b"/", SLASH)
+        .with(SLASH, b".", ONE_DOT)
+        .with(ONE_DOT, b".", TWO_DOTS)
+        .with(TWO_DOTS, b".", SEGMENT)
+        .with(SEGMENT, b".", SEGMENT)
+        .with(SLASH, b"%", ESCAPED)
+        .with(ONE_DOT, b"%", ESCAPED)
+        .with(TWO_DOTS, b"%", ESCAPED)
+        .with(SEGMENT, b"%", ESCAPED)
+        .with(ESCAPED, ANY, ESCAPED)
+};
+
+const fn plain_bytes(prefixes: Machine, bytes: &[u8]) -> Machine {
+    prefixes
+        .with(SLASH, bytes, SEGMENT)
+        .with(ONE_DOT, bytes, SEGMENT)
+        .with(TWO_DOTS, bytes, SEGMENT)
+        .with(SEGMENT, bytes, SEGMENT)
+}
 
 impl Prefix {
     /// The empty prefix: mounted at the root.
@@ -33,41 +68,66 @@ impl Prefix {
 
     /// The text: empty, or beginning with exactly one `/` and not ending in one.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+
+    /// The text in ASCII. For the layers: unlike [`as_str`](Self::as_str) it costs nothing.
+    #[doc(hidden)]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// Whether the application is mounted at the root.
     pub fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// Reads a prefix from bytes.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
-        let refused = |reason| Err(Error::value("a path prefix", text, reason));
-        if text.len() > LONGEST_PREFIX {
-            return refused("it is longer than 1024 bytes");
+        match Self::read(text) {
+            Some(prefix) => Ok(prefix),
+            None => by_the_grammar(text).map_err(|reason| Error::value("a path prefix", text, reason)),
         }
-        let prefix = text.strip_suffix(b"/").unwrap_or(text);
-        let Some((first, segments)) = prefix.split_first() else { return Ok(Self::root()) };
-        if *first != b'/' {
-            return refused("it has to begin with one \"/\"");
-        }
-        for segment in segments.split(|byte| *byte == b'/') {
-            match segment {
-                b"" => return refused("a segment is empty"),
-                b"." | b".." => return refused("dot segments are not allowed"),
-                segment if !is_segment(segment) => {
-                    return refused(
-                        "segments are letters, digits and -._~!$&*+=:@, or %HH escapes of UTF-8 \
-                         outside ASCII",
-                    );
-                }
-                _ => {}
-            }
-        }
-        // `is_segment` admits ASCII only.
-        Ok(Self(prefix.iter().copied().map(char::from).collect()))
     }
+
+    /// Reads a prefix, and says of what it refuses nothing more: requests are full of it.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        let plain = text.strip_suffix(b"/").unwrap_or(text);
+        let mut prefix = Text::default();
+        let end = if plain.len() <= IN_PLACE { PREFIXES.run(START, plain) } else { ESCAPED };
+        match end {
+            START | SEGMENT => prefix.push(plain).map(|()| Self(prefix)),
+            // With escapes, or long: out of the way of what is usual.
+            ESCAPED => by_the_grammar(text).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The grammar, written for people.
+#[cold]
+fn by_the_grammar(text: &[u8]) -> Result<Prefix, &'static str> {
+    if text.len() > LONGEST_PREFIX {
+        return Err("it is longer than 1024 bytes");
+    }
+    let prefix = text.strip_suffix(b"/").unwrap_or(text);
+    let Some((first, segments)) = prefix.split_first() else { return Ok(Prefix::root()) };
+    if *first != b'/' {
+        return Err("it has to begin with one \"/\"");
+    }
+    for segment in segments.split(|byte| *byte == b'/') {
+        match segment {
+            b"" => return Err("a segment is empty"),
+            b"." | b".." => return Err("dot segments are not allowed"),
+            segment if !is_segment(segment) => {
+                return Err("segments are letters, digits and -._~!$&*+=:@, or %HH escapes of UTF-8 \
+                         outside ASCII");
+            }
+            _ => {}
+        }
+    }
+    // `is_segment` admits ASCII only.
+    Ok(Prefix(Text::new(prefix)))
 }
 
 /// Whether every byte is plain, or part of a run of escapes that decodes to UTF-8 outside ASCII.
@@ -123,19 +183,19 @@ impl AsRef<str> for Prefix {
 
 impl PartialEq<str> for Prefix {
     fn eq(&self, text: &str) -> bool {
-        self.as_str() == text
+        self.as_bytes() == text.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Prefix {
     fn eq(&self, text: &&str) -> bool {
-        self.as_str() == *text
+        self.as_bytes() == text.as_bytes()
     }
 }
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
@@ -147,6 +207,10 @@ impl fmt::Debug for Prefix {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -236,5 +300,76 @@ mod tests {
         assert!(prefix == "/app" && prefix == *"/app");
         assert!(prefix != "/app/" && prefix != *"/app/");
         assert!(Prefix::root().is_root() && !prefix.is_root());
+    }
+
+    /// Both ways of reading come to the same end.
+    #[track_caller]
+    fn assert_same(text: &[u8]) {
+        assert_eq!(Prefix::read(text), by_the_grammar(text).ok(), "{}", text.escape_ascii());
+    }
+
+    /// Every text of at most five bytes, of each kind one.
+    #[test]
+    fn short_texts_are_read_as_the_grammar_reads_them() {
+        let mut texts: Vec<Vec<u8>> = vec![vec![]];
+        for _ in 0..5 {
+            for text in &texts {
+                assert_same(text);
+            }
+            let longer =
+                |text: Vec<u8>| b"/.aZ%;".iter().map(move |byte| [text.as_slice(), &[*byte]].concat());
+            texts = texts.into_iter().flat_map(longer).collect();
+        }
+        for text in &texts {
+            assert_same(text);
+        }
+    }
+
+    #[test]
+    fn every_byte_is_read_as_the_grammar_reads_it() {
+        for byte in 0..=u8::MAX {
+            for before in ["", "/", "/.", "/..", "/a", "/%C3"] {
+                for behind in ["", "a", "/", "%A9"] {
+                    assert_same(&[before.as_bytes(), &[byte], behind.as_bytes()].concat());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_are_read_as_the_grammar_reads_them() {
+        for length in (28..34).chain(1020..1030) {
+            for (before, behind) in
+                [("/", ""), ("/", "/"), ("/%C3%A9", ""), ("/", "//"), ("/", "/.."), ("a", "")]
+            {
+                let text = format!("{before}{}", "a".repeat(length));
+                assert_same(format!("{}{behind}", &text[..length]).as_bytes());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn prefixes_are_read_as_the_grammar_reads_them(
+            text in "(/([a-zA-Z0-9._~!$&*+=:@-]{1,5}|%[C-F][3A]%A9|%E2%82%AC|[.]{1,3})){0,8}/?",
+            at in any::<prop::sample::Index>(),
+            byte in prop_oneof![3 => Just(None), 1 => any::<u8>().prop_map(Some)],
+        ) {
+            let mut text = text.into_bytes();
+            if let (Some(byte), false) = (byte, text.is_empty()) {
+                *at.get_mut(&mut text) = byte;
+            }
+            assert_same(&text);
+        }
+
+        #[test]
+        fn octets_are_read_as_the_grammar_reads_them(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            assert_same(&text);
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_prefix() {
+        assert_eq!((size_of::<Prefix>(), size_of::<Option<Prefix>>()), (32, 32));
     }
 }

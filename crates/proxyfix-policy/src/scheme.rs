@@ -40,12 +40,20 @@ impl Scheme {
 
     /// Reads a scheme from bytes, ASCII case-insensitively.
     pub fn from_bytes(text: &[u8]) -> Result<Self, Error> {
-        if text.eq_ignore_ascii_case(b"https") {
-            Ok(Self::Https)
-        } else if text.eq_ignore_ascii_case(b"http") {
-            Ok(Self::Http)
-        } else {
-            Err(Error::value("a scheme", text, "expected http or https"))
+        Self::read(text).ok_or_else(|| Error::value("a scheme", text, "expected http or https"))
+    }
+
+    /// Reads a scheme, and says of what it refuses nothing more: requests are full of it.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        let (http, rest) = text.split_first_chunk()?;
+        // All four at once: the bit of lower case is set in each, and makes a letter of nothing else.
+        if u32::from_be_bytes(*http) | 0x2020_2020 != u32::from_be_bytes(*b"http") {
+            return None;
+        }
+        match rest {
+            [] => Some(Self::Http),
+            b"s" | b"S" => Some(Self::Https),
+            _ => None,
         }
     }
 }
@@ -89,6 +97,20 @@ mod tests {
             "https\u{e9}",
         ] {
             assert!(text.parse::<Scheme>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn another_byte_in_any_place_is_no_scheme() {
+        for scheme in [Scheme::Http, Scheme::Https] {
+            for place in 0..scheme.as_str().len() {
+                for byte in 0..=u8::MAX {
+                    let mut text = scheme.as_str().as_bytes().to_vec();
+                    text[place] = byte;
+                    let same = text.eq_ignore_ascii_case(scheme.as_str().as_bytes());
+                    assert_eq!(Scheme::read(&text), same.then_some(scheme), "{}", text.escape_ascii());
+                }
+            }
         }
     }
 }

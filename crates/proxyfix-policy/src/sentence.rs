@@ -3,6 +3,7 @@
 //! It names the input (an address, a header, an entry of it), who wrote it, and the cure. Of what clients
 //! write it repeats nothing but addresses that were read as such.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -14,37 +15,157 @@ use crate::{Ending, Field, Gate, Hop, Origin, Outcome, Peer, Refusal, Scheme, Ve
 /// What only the sentence needs to know of the request and the policy. It decides nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Notes {
-    /// The policy that decided on a field, where more is to say of it than its value.
-    pub(crate) plans: [Option<Arc<Plan>>; 5],
+    /// Where each field is read.
+    briefs: [Brief; 5],
     /// A header that says who the client is, and that was not read.
     pub(crate) sent: Option<Sent>,
-    /// Whether anything stands left of the client's entry: the client sent it.
-    pub(crate) more: bool,
-    /// What is special about a value that was refused.
-    pub(crate) flaws: [Option<Flaw>; 5],
-    /// How many values a field has whose values are too few or too many.
-    pub(crate) values: [u8; 5],
-    /// Whether the header of a field is there that the policy does not read.
-    pub(crate) unread: [bool; 5],
+    /// What is special about an entry of the chain that was refused.
+    pub(crate) flaw: Option<Flaw>,
+    pub(crate) gate: Gate,
+    /// One bit for each of the marks below.
+    marks: u8,
+    /// How many values a field but the first has whose values are too few or too many.
+    values: [u8; 4],
+    /// The policy that says what the operator named.
+    plan: Option<Arc<Plan>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few requests need, and only the sentence.
+#[derive(Clone, Default)]
+struct Rare {
     /// Why the host of the request was withheld.
-    pub(crate) withheld: Option<&'static str>,
+    withheld: Option<&'static str>,
+    /// Where several policies decided: the one that decided on a field, if that is not the noted one.
+    plans: [Option<Arc<Plan>>; 5],
+}
+
+/// Where a policy reads a field, in one byte: requests that share a policy would have to take turns to count
+/// who shares it, so that only what an operator named is looked up there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Brief(u8);
+
+impl Brief {
+    /// In the field's own header of the `X-Forwarded-*` family, or nothing is to say of it.
+    pub(crate) const X_FORWARDED: Self = Self(0);
+    pub(crate) const FORWARDED: Self = Self(1 << 6);
+    pub(crate) const NOWHERE: Self = Self(2 << 6);
+    /// In a header, or of a hop, that has a name of the operator's.
+    pub(crate) const NAMED: Self = Self(3 << 6);
+    const COUNT: u8 = (1 << 6) - 1;
+
+    /// The same, where so many values are counted.
+    pub(crate) fn with(self, rule: Rule) -> Self {
+        match rule {
+            Rule::Aligned => self,
+            // Counts go to 32.
+            Rule::Count(count) => Self(self.0 | (count & Self::COUNT)),
+        }
+    }
+
+    fn count(self) -> Option<u8> {
+        Some(self.0 & Self::COUNT).filter(|count| *count > 0)
+    }
+
+    fn header(self, field: Field) -> Option<&'static str> {
+        match Self(self.0 & !Self::COUNT) {
+            Self::X_FORWARDED => Some(field.x_forwarded_name()),
+            Self::FORWARDED => Some(FORWARDED),
+            _ => None,
+        }
+    }
+}
+
+/// What is noted of the source of a field.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    brief: Brief,
+    /// Where the operator named something.
+    plan: Option<&'a Plan>,
+}
+
+impl<'a> Told<'a> {
+    const NOTHING: Self = Self { brief: Brief::X_FORWARDED, plan: None };
+
+    fn header(self, field: Field) -> Option<&'a str> {
+        self.plan.map_or(self.brief.header(field), |plan| plan.header(field))
+    }
+
+    /// How many values of `field` are counted.
+    fn count(self, field: Field) -> Option<u8> {
+        match self.plan.map(|plan| &plan.sources[field as usize]) {
+            Some(Source::Family(Rule::Count(count))) => Some(*count),
+            Some(_) => None,
+            None => self.brief.count(),
+        }
+    }
+
+    /// What means https, if one value alone does.
+    fn https(self, field: Field) -> Option<&'a str> {
+        match self.plan.map(|plan| &plan.sources[field as usize]) {
+            Some(Source::Single { https, .. }) => https.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The policy, if its hops have names.
+    fn listed(self) -> Option<&'a Plan> {
+        self.plan.filter(|plan| plan.listed)
+    }
 }
 
 /// A header that was sent and not read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// The one that the policy reads from trusted peers.
     Read(Field),
-    Other(&'static str),
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XForwardedPrefix,
+    Forwarded,
+    XRealIp,
+    CfConnectingIp,
+    TrueClientIp,
 }
 
 impl Sent {
     /// Headers that name a client, in any of which a proxy may name it.
-    pub(crate) const CHAINS: [&'static str; 5] =
-        ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
+    pub(crate) const CHAINS: [Self; 5] =
+        [Self::XForwardedFor, Self::Forwarded, Self::XRealIp, Self::CfConnectingIp, Self::TrueClientIp];
+
+    /// The one in which a policy of this brief reads `field`.
+    pub(crate) fn read(field: Field, brief: Brief) -> Self {
+        match (brief.header(field), field) {
+            (None, field) => Self::Read(field),
+            (Some(FORWARDED), _) => Self::Forwarded,
+            (Some(_), Field::For) => Self::XForwardedFor,
+            (Some(_), Field::Proto) => Self::XForwardedProto,
+            (Some(_), Field::Host) => Self::XForwardedHost,
+            (Some(_), Field::Port) => Self::XForwardedPort,
+            (Some(_), Field::Prefix) => Self::XForwardedPrefix,
+        }
+    }
+
+    /// `None` where the policy knows it.
+    pub(crate) const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Read(_) => return None,
+            Self::XForwardedFor => Field::For.x_forwarded_name(),
+            Self::XForwardedProto => Field::Proto.x_forwarded_name(),
+            Self::XForwardedHost => Field::Host.x_forwarded_name(),
+            Self::XForwardedPort => Field::Port.x_forwarded_name(),
+            Self::XForwardedPrefix => Field::Prefix.x_forwarded_name(),
+            Self::Forwarded => FORWARDED,
+            Self::XRealIp => "x-real-ip",
+            Self::CfConnectingIp => "cf-connecting-ip",
+            Self::TrueClientIp => "true-client-ip",
+        })
+    }
 }
 
-/// What is special about a value that was refused.
+/// What is special about an entry that was refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// `unknown`.
@@ -55,18 +176,101 @@ pub(crate) enum Flaw {
     Several,
     /// An address with a port behind it that is not read so.
     PortBehind,
-    /// A host that is well-formed but for its underscores.
-    Underscore,
 }
 
 impl Notes {
+    /// Anything stands left of the client's entry: the client sent it.
+    pub(crate) const MORE: u8 = 1 << 5;
+    /// Every peer is trusted.
+    pub(crate) const EVERYONE: u8 = 1 << 6;
+    /// The host is well-formed but for its underscores.
+    pub(crate) const UNDERSCORED: u8 = 1 << 7;
+
+    /// The header of `field` is there, and the policy does not read it.
+    pub(crate) const fn unread(field: Field) -> u8 {
+        1 << field as u8
+    }
+
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self { briefs: plan.briefs, gate: plan.gate, ..Self::default() }
+    }
+
+    pub(crate) fn mark(&mut self, mark: u8) {
+        self.marks |= mark;
+    }
+
+    fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    fn take_marks(&mut self, marks: u8, other: &Self) {
+        self.marks = (self.marks & !marks) | (other.marks & marks);
+    }
+
+    /// That this policy is to be asked what the operator named.
+    pub(crate) fn name(&mut self, field: Field, plan: &Arc<Plan>) {
+        self.briefs[field as usize] = Brief::NAMED;
+        self.plan.get_or_insert_with(|| Arc::clone(plan));
+    }
+
+    pub(crate) fn count_values(&mut self, field: Field, values: usize) {
+        if let Some(noted) = (field as usize).checked_sub(1).and_then(|at| self.values.get_mut(at)) {
+            *noted = u8::try_from(values).unwrap_or(u8::MAX);
+        }
+    }
+
+    fn values(&self, field: Field) -> usize {
+        (field as usize).checked_sub(1).map_or(0, |at| self.values[at].into())
+    }
+
+    pub(crate) fn withhold(&mut self, why: &'static str) {
+        self.rare.get_or_insert_default().withheld = Some(why);
+    }
+
+    fn withheld(&self) -> Option<&'static str> {
+        self.rare.as_ref().and_then(|rare| rare.withheld)
+    }
+
+    fn plan(&self, field: Field) -> Option<&Arc<Plan>> {
+        let own = self.rare.as_ref().and_then(|rare| rare.plans[field as usize].as_ref());
+        own.or(self.plan.as_ref()).filter(|_| self.briefs[field as usize] == Brief::NAMED)
+    }
+
+    fn told(&self, field: Field) -> Told<'_> {
+        Told { brief: self.briefs[field as usize], plan: self.plan(field).map(|plan| &**plan) }
+    }
+
     /// Takes over what `other` notes of `field`.
     pub(crate) fn adopt(&mut self, other: &Self, field: Field) {
         let at = field as usize;
-        self.plans[at].clone_from(&other.plans[at]);
-        (self.flaws[at], self.values[at]) = (other.flaws[at], other.values[at]);
-        if field == Field::For {
-            (self.sent, self.more) = (other.sent, other.more);
+        self.briefs[at] = other.briefs[at];
+        if let Some(rare) = &mut self.rare {
+            rare.plans[at] = None;
+        }
+        if let Some(theirs) = other.plan(field) {
+            let ours = self.plan.get_or_insert_with(|| Arc::clone(theirs));
+            if !Arc::ptr_eq(ours, theirs) {
+                self.rare.get_or_insert_default().plans[at] = Some(Arc::clone(theirs));
+            }
+        }
+        self.count_values(field, other.values(field));
+        match field {
+            Field::For => {
+                (self.sent, self.flaw, self.gate) = (other.sent, other.flaw, other.gate);
+                self.take_marks(Self::MORE | Self::EVERYONE, other);
+            }
+            Field::Host => self.take_marks(Self::UNDERSCORED, other),
+            Field::Proto | Field::Port | Field::Prefix => {}
+        }
+    }
+
+    /// Takes over what `other` notes of the request.
+    pub(crate) fn adopt_rest(&mut self, other: &Self) {
+        for field in Field::ALL {
+            self.mark(other.marks & Self::unread(field));
+        }
+        if let (None, Some(why)) = (self.withheld(), other.withheld()) {
+            self.withhold(why);
         }
     }
 }
@@ -81,18 +285,21 @@ impl fmt::Debug for Notes {
 /// not what was meant.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = self.notes.plans[Field::For as usize].as_deref();
-        Sentence { origin: self, plan }.write(f)?;
+        let told = self.notes.told(Field::For);
+        Sentence { origin: self, told, plan: told.plan }.write(f)?;
         // A stranger does not say what to read.
         let asked = self.is_complete() && self.ending().is_from_trusted_peer();
-        let unread = |field: Field| asked && self.notes.unread[field as usize];
+        let unread = |field: Field| asked && self.notes.is(Notes::unread(field));
         for field in Field::ALL {
-            let plan = self.notes.plans[field as usize].as_deref();
-            let name = Header::of(field, plan);
+            let told = match self.outcome(field) {
+                Outcome::NotRead => Told::NOTHING,
+                _ => self.notes.told(field),
+            };
+            let name = Header::of(field, told);
             match self.outcome(field) {
                 Outcome::Refused(refusal) if field != Field::For || refusal == Refusal::NotAsserted => {
                     write!(f, "; {name} is not taken: ")?;
-                    self.explain_refusal(f, field, refusal, plan)?;
+                    self.explain_refusal(f, field, refusal, told)?;
                 }
                 Outcome::Absent
                     if field == Field::Proto
@@ -116,7 +323,7 @@ impl fmt::Display for Origin {
             )?;
         }
         if self.is_host_withheld() {
-            let why = self.notes.withheld.unwrap_or("it states none that is well-formed");
+            let why = self.notes.withheld().unwrap_or("it states none that is well-formed");
             write!(f, "; the host of the request is removed: {why}")?;
         }
         Ok(())
@@ -129,15 +336,14 @@ impl Origin {
         f: &mut fmt::Formatter<'_>,
         field: Field,
         refusal: Refusal,
-        plan: Option<&Plan>,
+        told: Told<'_>,
     ) -> fmt::Result {
-        let source = plan.map(|plan| &plan.sources[field as usize]);
-        let (values, hops) = (usize::from(self.notes.values[field as usize]), self.trusted_hops());
-        match (refusal, source, self.notes.flaws[field as usize]) {
-            (Refusal::Malformed, Some(Source::Single { https: Some(token), .. }), _) => {
+        let (values, hops) = (self.notes.values(field), self.trusted_hops());
+        match (refusal, told.https(field), told.count(field)) {
+            (Refusal::Malformed, Some(token), _) => {
                 write!(f, "it is not {token:?}, which means https; let the proxy send that")
             }
-            (Refusal::Malformed, _, Some(Flaw::Underscore)) => {
+            (Refusal::Malformed, ..) if field == Field::Host && self.notes.is(Notes::UNDERSCORED) => {
                 f.write_str("it has an underscore, which hosts have only with underscore_hosts()")
             }
             (Refusal::Malformed, ..) => f.write_str(match field {
@@ -158,12 +364,12 @@ impl Origin {
                     Counted(hops, TRUSTED)
                 )
             }
-            (Refusal::TooFew, Some(Source::Family(Rule::Count(count))), _) if values > 0 => write!(
+            (Refusal::TooFew, _, Some(count)) if values > 0 => write!(
                 f,
                 "it has {}, and {count} are counted; count {values}, or let each proxy add one",
                 Counted(values, VALUES)
             ),
-            (Refusal::BeyondTrust, Some(Source::Family(Rule::Count(count))), _) => write!(
+            (Refusal::BeyondTrust, _, Some(count)) => write!(
                 f,
                 "the count of {count} goes beyond {}; count {hops}, or trust the proxies that it steps over",
                 Counted(hops, TRUSTED)
@@ -171,7 +377,7 @@ impl Origin {
             (Refusal::Multiple, ..) => {
                 write!(f, "{refusal}; let the proxy replace what the client sent, and not add to it")
             }
-            (Refusal::NotAsserted, ..) => self.explain_not_asserted(f, field, plan),
+            (Refusal::NotAsserted, ..) => self.explain_not_asserted(f, field, told.plan),
             _ => write!(f, "{refusal}"),
         }
     }
@@ -200,6 +406,7 @@ impl Origin {
 /// The part that says who the client is.
 struct Sentence<'a> {
     origin: &'a Origin,
+    told: Told<'a>,
     plan: Option<&'a Plan>,
 }
 
@@ -220,8 +427,8 @@ impl Sentence<'_> {
                  matters"
             ),
             Ending::HeaderAbsent => match self.origin.notes.sent {
-                Some(Sent::Other(other)) => {
-                    let other = Title(other);
+                Some(other) => {
+                    let other = Title(other.name().unwrap_or_default());
                     write!(
                         f,
                         "{hop} is trusted and sent {other}, and not {chain}, which the policy reads; let it \
@@ -272,7 +479,7 @@ impl Sentence<'_> {
                  the trusted set if it is your proxy",
             );
         }
-        let first = self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hops.first());
+        let first = self.told.listed().and_then(|plan| plan.hops.first());
         let other = self
             .plan
             .filter(|_| first.is_some())
@@ -288,8 +495,8 @@ impl Sentence<'_> {
         }
         let sent = match origin.notes.sent {
             None => return write!(f, "{peer} is not trusted, so it is the client"),
-            Some(Sent::Read(field)) => Header { field: None, ..Header::of(field, self.plan) },
-            Some(Sent::Other(header)) => Header::named(header),
+            Some(Sent::Read(field)) => Header { field: None, ..Header::of(field, self.told) },
+            Some(other) => Header { name: other.name(), field: None },
         };
         match first {
             Some(first) => write!(
@@ -298,7 +505,7 @@ impl Sentence<'_> {
                  is your proxy",
                 first.name()
             ),
-            None if self.plan.is_some_and(|plan| plan.gate == Gate::AddressOrProof) => write!(
+            None if origin.notes.gate == Gate::AddressOrProof => write!(
                 f,
                 "{peer} sent {sent} but is neither trusted nor gave the proof; add it to the trusted set, or \
                  check the secret that it adds, if it is your proxy"
@@ -314,8 +521,8 @@ impl Sentence<'_> {
     fn beyond_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = self.origin;
         let hops = origin.trusted_hops();
-        let (client, chain, more) = (Bare(origin.client), self.chain(), origin.notes.more);
-        let next = self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hops.get(hops));
+        let (client, chain, more) = (Bare(origin.client), self.chain(), origin.notes.is(Notes::MORE));
+        let next = self.told.listed().and_then(|plan| plan.hops.get(hops));
         match (next, origin.declared_hops().filter(|_| origin.is_short())) {
             (Some(next), _) => write!(
                 f,
@@ -346,18 +553,19 @@ impl Sentence<'_> {
         let origin = self.origin;
         let client = Bare(origin.client);
         let hops = origin.declared_hops().unwrap_or(1);
-        let everyone =
-            self.plan.is_some_and(|plan| plan.hops.iter().any(|hop| hop.who().trusts_every_peer()));
+        let everyone = self.plan.map_or(origin.notes.is(Notes::EVERYONE), |plan| {
+            plan.hops.iter().any(|hop| hop.who().trusts_every_peer())
+        });
         write!(f, "{client} is the client: ")?;
         if everyone {
             write!(f, "it is {}, and {} declared", self.entry(), Counted(hops, HOPS))?;
-            return if origin.notes.more {
+            return if origin.notes.is(Notes::MORE) {
                 write!(f, "; declare more if proxies of yours wrote what stands left of it")
             } else {
                 Ok(())
             };
         }
-        match self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hops.last()) {
+        match self.told.listed().and_then(|plan| plan.hops.last()) {
             Some(last) => write!(
                 f,
                 "it may be a hop, but stands beyond the last one, {:?}; add a hop for it if it is your proxy",
@@ -376,7 +584,7 @@ impl Sentence<'_> {
     fn unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = self.origin;
         let (hop, entry, chain) = (self.hop(), self.entry(), self.chain());
-        let flaw = origin.notes.flaws[Field::For as usize];
+        let flaw = origin.notes.flaw;
         match (origin.ending(), flaw) {
             (_, Some(Flaw::Several)) => write!(
                 f,
@@ -439,7 +647,7 @@ impl Sentence<'_> {
     fn too_few(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.origin.place(Field::For).map_or(0, |place| place.position);
         let (chain, stated) = (self.chain(), Counted(entries, ["entry", "entries"]));
-        match self.plan.filter(|plan| plan.listed).and_then(|plan| plan.hop(self.origin.trusted_hops())) {
+        match self.told.listed().and_then(|plan| plan.hop(self.origin.trusted_hops())) {
             Some(_) if entries == 0 => write!(
                 f,
                 "{chain} is missing, in which {} names who is connected to it; let it set the header, and \
@@ -463,20 +671,18 @@ impl Sentence<'_> {
 
     /// The last trusted hop.
     fn hop(&self) -> Named<'_> {
-        let listed = self.plan.filter(|plan| plan.listed);
+        let listed = self.told.listed();
         let hop = listed.and_then(|plan| plan.hop(self.origin.trusted_hops()));
         Named { peer: Bare(self.origin.last_verified()), name: hop.map(Hop::name) }
     }
 
     /// The header in which it names who is connected to it.
     fn chain(&self) -> Header<'_> {
-        match self.plan {
-            Some(plan) => {
-                let name = plan.chain_header(self.origin.trusted_hops());
-                Header { name, field: name.is_none().then_some(Field::For) }
-            }
-            None => Header::of(Field::For, None),
-        }
+        let name = match self.plan {
+            Some(plan) => plan.chain_header(self.origin.trusted_hops()),
+            None => self.told.brief.header(Field::For),
+        };
+        Header { name, field: name.is_none().then_some(Field::For) }
     }
 
     /// The entry where the walk ended.
@@ -547,9 +753,9 @@ impl<'a> Header<'a> {
         Self { name: Some(name), field: None }
     }
 
-    /// Where `plan` reads `field`; without a plan, where the `X-Forwarded-*` family has it.
-    fn of(field: Field, plan: Option<&'a Plan>) -> Self {
-        match plan.map_or(Some(field.x_forwarded_name()), |plan| plan.header(field)) {
+    /// Where `field` is read.
+    fn of(field: Field, told: Told<'a>) -> Self {
+        match told.header(field) {
             Some(FORWARDED) => Self { name: Some(FORWARDED), field: Some(field) },
             Some(name) if !name.starts_with(':') => Self::named(name),
             _ => Self { name: None, field: Some(field) },

@@ -191,10 +191,6 @@ pub struct Walk<'a, L> {
     ending: Option<Ending>,
 }
 
-/// The chain in which the hop at a place speaks, where that is not the one that the hop before it spoke
-/// in, and how many of its entries were read before.
-pub(crate) type Turn<'t, 'a, L> = &'t mut dyn FnMut(usize) -> Option<(Chain<'a, L>, usize)>;
-
 /// Where the walk stands.
 #[derive(Clone, Copy)]
 enum Ahead {
@@ -250,15 +246,20 @@ where
         Self { route, peer, admitted, chain, ahead: Ahead::Peer, owed: 0, found, ending: None }
     }
 
-    /// Takes the remaining steps.
-    pub(crate) fn finish(mut self, turn: Turn<'_, 'a, L>, on_step: &mut dyn FnMut(Step)) -> (Ending, Found) {
+    /// Takes the remaining steps. `turn` finds the chain in which the hop at a place speaks, where that is not
+    /// the one that the hop before it spoke in, and how many of its entries were read before.
+    pub(crate) fn finish(
+        &mut self,
+        mut turn: impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
+        mut on_step: impl FnMut(Step),
+    ) -> Ending {
         loop {
-            match (self.advance(turn), self.ending) {
+            match (self.advance(&mut turn), self.ending) {
                 (Some(step), _) => on_step(step),
                 (None, Some(ending)) => {
                     let named = matches!(ending, Ending::ClientFound | Ending::HopLimit);
                     self.found.more = named && self.chain.has_more();
-                    return (ending, self.found);
+                    return ending;
                 }
                 // A walk without an ending takes another step.
                 (None, None) => {}
@@ -266,7 +267,17 @@ where
         }
     }
 
-    fn advance(&mut self, turn: Turn<'_, 'a, L>) -> Option<Step> {
+    pub(crate) fn found(&self) -> Found {
+        self.found
+    }
+
+    /// The element of `Forwarded` that was read last.
+    pub(crate) fn element(&self) -> &'a [u8] {
+        self.chain.element()
+    }
+
+    #[inline]
+    fn advance(&mut self, turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>) -> Option<Step> {
         match (self.ending, self.ahead) {
             (Some(_), _) => None,
             (None, Ahead::Peer) => Some(self.judge_peer()),
@@ -330,7 +341,12 @@ where
     }
 
     /// The next entry to the left.
-    fn judge_entry(&mut self, node: Option<Node>, turn: Turn<'_, 'a, L>) -> Option<Step> {
+    #[inline]
+    fn judge_entry(
+        &mut self,
+        node: Option<Node>,
+        turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
+    ) -> Option<Step> {
         let Some(node) = node else {
             // Fewer entries than the last hop adds.
             self.end(Ending::TooFew);
@@ -364,7 +380,12 @@ where
     }
 
     /// Whom the last trusted hop named: another hop, or the client.
-    fn judge_hop(&mut self, hop: Peer, turn: Turn<'_, 'a, L>) -> Step {
+    #[inline]
+    fn judge_hop(
+        &mut self,
+        hop: Peer,
+        turn: &mut impl FnMut(usize) -> Option<(Chain<'a, L>, usize)>,
+    ) -> Step {
         let place = self.found.trusted_hops;
         let next = self.route.rule(place);
         if let Some(rule) = next.filter(|rule| rule.who.allows(&hop)) {

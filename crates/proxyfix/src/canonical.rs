@@ -178,9 +178,9 @@ mod tests {
         parts.extensions.insert("203.0.113.9".parse::<Peer>().unwrap());
         let fix = fix(Canonical::XForwarded);
         fix.fix(&mut parts);
-        let once = parts.extensions.get::<proxyfix_policy::Origin>().unwrap().to_string();
+        let once = parts.extensions.get::<crate::Origin>().unwrap().to_string();
         fix.fix(&mut parts);
-        assert_eq!(parts.extensions.get::<proxyfix_policy::Origin>().unwrap().to_string(), once);
+        assert_eq!(parts.extensions.get::<crate::Origin>().unwrap().to_string(), once);
     }
 
     #[test]

@@ -732,10 +732,10 @@ mod tests {
 
     use http::request::Parts;
     use http::{HeaderName, Request};
-    use proxyfix_policy::{Origin, Peer};
+    use proxyfix_policy::Peer;
 
     use super::*;
-    use crate::Fix;
+    use crate::{Fix, Origin};
 
     /// The text of this file, whose tables are tested.
     const SOURCE: &str = include_str!("config.rs");

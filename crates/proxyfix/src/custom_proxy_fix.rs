@@ -30,9 +30,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
-use proxyfix_policy::{Error, Field, Policy, PolicyBuilder, TrustedProxies};
+use proxyfix_policy::{Error, Field, Peer, Policy, PolicyBuilder, TrustedProxies};
 
-use crate::Fix;
+use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{Judge, Options, options};
 
@@ -104,6 +104,10 @@ impl CustomProxyFix {
 
 impl Fix for CustomProxyFix {
     fn fix(&self, parts: &mut Parts) {
+        self.fix_from(Connection::default(), parts);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
         let Inner { judge, functions } = &*self.inner;
         let compute = |parts: &Parts| {
             let computed = |(field, function): &(Field, Function)| {
@@ -111,7 +115,7 @@ impl Fix for CustomProxyFix {
             };
             functions.iter().filter_map(computed).collect()
         };
-        judge.apply(parts, if functions.is_empty() { None } else { Some(&compute) });
+        judge.apply(connection, parts, if functions.is_empty() { None } else { Some(&compute) })
     }
 }
 

@@ -76,10 +76,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{sync::OnceLock, time::Instant};
 
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use proxyfix_policy::{Claims as _, Ending, Field, Origin, Outcome, Peer, Policy, Refusal};
 
-use crate::headers::{HeaderClaims, Removed, is_alias, is_protected};
+use crate::headers::{Found, HeaderClaims, is_alias, is_protected};
 
 /// One event in this many seconds, and process.
 const WINDOW: u32 = 10;
@@ -89,11 +89,11 @@ const LONGEST_EXCERPT: usize = 128;
 
 /// Declares [`NAMES`], and a static for each event that is sampled.
 macro_rules! catalogue {
-    ($($name:literal $($sampled:ident)?,)*) => {
+    ($($name:literal $($sampled:ident $(in $feature:literal)?)?,)*) => {
         /// The name of every event of this crate.
         pub const NAMES: &[&str] = &[$($name),*];
 
-        $($(static $sampled: Event = Event::new($name);)?)*
+        $($($(#[cfg(feature = $feature)])? static $sampled: Event = Event::new($name);)?)*
     };
 }
 
@@ -126,8 +126,8 @@ catalogue! {
     "prefix.invalid" PREFIX_INVALID,
     "hop.protected" HOP_PROTECTED,
     "alias.dropped" ALIAS_DROPPED,
-    "host.not_allowed" HOST_NOT_ALLOWED,
-    "guard.refused" GUARD_REFUSED,
+    "host.not_allowed" HOST_NOT_ALLOWED in "guard",
+    "guard.refused" GUARD_REFUSED in "guard",
     "fwd.untrusted_peer" UNTRUSTED_PEER,
     "fwd.conflict" CONFLICT,
     "fwd.decided",
@@ -278,7 +278,7 @@ pub(crate) fn host_conflict(origin: &Origin) {
 }
 
 /// Reports what was removed.
-pub(crate) fn removed(origin: &Origin, newly: &Removed, own: &[HeaderName]) {
+pub(crate) fn removed(origin: &Origin, newly: &Found, own: &[HeaderName]) {
     let (peer, ending) = (origin.peer(), origin.ending());
     let trusted = ending.is_from_trusted_peer();
     if newly.is_empty() {
@@ -334,11 +334,12 @@ pub(crate) fn already_applied() {
 }
 
 /// Reports, and counts, what the guard refused.
-pub(crate) fn guard_refused(origin: Option<&Origin>, status: StatusCode, reason: &'static str) {
+#[cfg(feature = "guard")]
+pub(crate) fn guard_refused(origin: Option<&Origin>, status: http::StatusCode, reason: &'static str) {
     #[cfg(feature = "metrics")]
     crate::metrics::guard_refused(reason);
     report!(DEBUG GUARD_REFUSED, status = status.as_u16(), reason);
-    if let (StatusCode::MISDIRECTED_REQUEST, Some(origin)) = (status, origin) {
+    if let (http::StatusCode::MISDIRECTED_REQUEST, Some(origin)) = (status, origin) {
         report!(
             if origin.ending().is_from_trusted_peer(),
             HOST_NOT_ALLOWED,
@@ -447,17 +448,15 @@ mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
     use http::request::Parts;
-    use http::{Request, Response, Version};
-    use http_body_util::Full;
+    use http::{Request, Version};
     use proxyfix_policy::{Family, TrustedProxies};
-    use tower::{Layer as _, Service as _, service_fn};
     use tracing::field::{Field as Name, Visit};
     use tracing::span::{Attributes, Id, Record};
     use tracing::subscriber::{Interest, with_default};
     use tracing::{Level, Metadata};
 
     use super::*;
-    use crate::{CustomProxyFix, Fix, Guard, ProxyFix};
+    use crate::{CustomProxyFix, Fix, ProxyFix};
 
     static NOW: AtomicU32 = AtomicU32::new(0);
 
@@ -763,12 +762,17 @@ mod tests {
         assert_eq!(applied(&[&one, &one]), 0, "said once");
     }
 
+    #[cfg(feature = "guard")]
     #[test]
     fn t69_t73_refusals_of_the_guard_are_reported() {
+        use http::Response;
+        use http_body_util::Full;
+        use tower::{Layer as _, Service as _, service_fn};
+
         for (peer, level) in [(PROXY, Level::WARN), (STRANGER, Level::DEBUG)] {
             let mut parts = head(peer, &[("host", b"evil.example")]);
             fix().fix(&mut parts);
-            let guard = Guard::new().allow_hosts(["a.example"]).unwrap();
+            let guard = crate::Guard::new().allow_hosts(["a.example"]).unwrap();
             let inner =
                 service_fn(|_: Request<()>| async { Ok::<_, ()>(Response::new(Full::new(&b""[..]))) });
             let mut service = guard.layer(inner);

@@ -25,8 +25,12 @@ use std::task::{Context, Poll};
 
 use http::Request;
 use http::request::Parts;
+use proxyfix_policy::Peer;
 use tower_layer::Layer;
 use tower_service::Service;
+
+use crate::Origin;
+use crate::head::client_of;
 
 /// Corrects the head of a request.
 ///
@@ -67,43 +71,131 @@ use tower_service::Service;
 pub trait Fix {
     /// Corrects `parts` in place.
     fn fix(&self, parts: &mut Parts);
-}
 
-impl<F: Fix + ?Sized> Fix for &F {
-    fn fix(&self, parts: &mut Parts) {
-        (**self).fix(parts);
+    /// Corrects `parts` in place, for a server or framework that knows who is connected: what
+    /// `proxyfix-axum` does with `ConnectInfo`, and an adapter of another framework with its own. Answers
+    /// who the client is, where this fix found out: [unknown](Peer::unknown) where nobody knows it.
+    ///
+    /// A [`Peer`] in the extensions counts more. Fixes of your own need not implement this: they find the
+    /// [`Peer`] in the extensions.
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use proxyfix::{Connection, Fix, Peer};
+    ///
+    /// /// What the framework says of the connection.
+    /// #[derive(Clone)]
+    /// struct Remote(std::net::SocketAddr);
+    ///
+    /// fn correct(fix: &impl Fix, parts: &mut Parts) {
+    ///     let Some(Remote(address)) = parts.extensions.get() else { return };
+    ///     // One of the extensions is `Remote`, and none of those that fixes look for.
+    ///     let connection = Connection::from(Peer::from(*address)).beside(1);
+    ///     if let Some(client) = fix.fix_from(connection, parts) {
+    ///         match (client.ip(), parts.extensions.get_mut()) {
+    ///             (Some(ip), Some(Remote(address))) => *address = (ip, client.port().unwrap_or(0)).into(),
+    ///             _ => drop(parts.extensions.remove::<Remote>()),
+    ///         }
+    ///     }
+    /// }
+    /// # let (mut parts, ()) = http::Request::new(()).into_parts();
+    /// # parts.extensions.insert(Remote("10.0.0.2:40000".parse()?));
+    /// # parts.headers.insert("x-forwarded-for", "203.0.113.9".parse()?);
+    /// # correct(&proxyfix::ProxyFix::new("10.0.0.2".parse::<proxyfix::TrustedProxies>()?), &mut parts);
+    /// # assert_eq!(parts.extensions.get::<Remote>().unwrap().0, "203.0.113.9:0".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        connection.leave_peer(parts);
+        self.fix(parts);
+        parts.extensions.get::<Origin>().map(|origin| client_of(origin))
     }
 }
 
-impl<F: Fix + ?Sized> Fix for Arc<F> {
-    fn fix(&self, parts: &mut Parts) {
-        (**self).fix(parts);
+/// Who is connected, as a server or framework knows it; for [`Fix::fix_from`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connection {
+    pub(crate) peer: Option<Peer>,
+    /// How many of the extensions are known to be none of ours.
+    pub(crate) own: usize,
+}
+
+impl Connection {
+    /// States that so many of the extensions of the request are none that fixes look for ([`Peer`],
+    /// [`Mount`](crate::Mount), [`Scheme`](crate::Scheme), [`Origin`] and the like). Where there are no more,
+    /// nothing is looked for.
+    pub const fn beside(self, own: usize) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Puts the peer where every fix finds it, unless one is there.
+    pub fn leave_peer(self, parts: &mut Parts) {
+        if let (Some(peer), None) = (self.peer, parts.extensions.get::<Peer>()) {
+            parts.extensions.insert(peer);
+        }
     }
 }
 
-impl<F: Fix + ?Sized> Fix for Box<F> {
+impl From<Peer> for Connection {
+    fn from(peer: Peer) -> Self {
+        Self { peer: Some(peer), own: 0 }
+    }
+}
+
+/// Holders of a fix do what it does.
+macro_rules! holders {
+    ($($holder:ty),*) => {
+        $(impl<F: Fix + ?Sized> Fix for $holder {
+            fn fix(&self, parts: &mut Parts) {
+                (**self).fix(parts);
+            }
+
+            fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+                (**self).fix_from(connection, parts)
+            }
+        })*
+    };
+}
+
+holders!(&F, Arc<F>, Box<F>);
+
+impl<F: Fix> Fix for [F] {
     fn fix(&self, parts: &mut Parts) {
-        (**self).fix(parts);
+        self.iter().for_each(|fix| fix.fix(parts));
+    }
+
+    /// What the last one found that looked for the client.
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        let each = |client: Option<Peer>, fix: &F| fix.fix_from(connection, parts).or(client);
+        self.iter().fold(None, each)
     }
 }
 
 impl<F: Fix> Fix for Vec<F> {
     fn fix(&self, parts: &mut Parts) {
-        for fix in self {
-            fix.fix(parts);
-        }
+        self.as_slice().fix(parts);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.as_slice().fix_from(connection, parts)
     }
 }
 
 impl Fix for () {
     fn fix(&self, _: &mut Parts) {}
+
+    fn fix_from(&self, _: Connection, _: &mut Parts) -> Option<Peer> {
+        None
+    }
 }
 
 impl<F: Fix> Fix for Option<F> {
     fn fix(&self, parts: &mut Parts) {
-        if let Some(fix) = self {
-            fix.fix(parts);
-        }
+        self.as_slice().fix(parts);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.as_slice().fix_from(connection, parts)
     }
 }
 
@@ -114,6 +206,14 @@ macro_rules! tuples {
                 #[allow(non_snake_case, reason = "the type parameters name the elements, too")]
                 let ($($name,)+) = self;
                 $($name.fix(parts);)+
+            }
+
+            fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+                #[allow(non_snake_case, reason = "the type parameters name the elements, too")]
+                let ($($name,)+) = self;
+                let client = None;
+                $(let client = $name.fix_from(connection, parts).or(client);)+
+                client
             }
         }
     };

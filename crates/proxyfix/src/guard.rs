@@ -46,12 +46,11 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
-use proxyfix_policy::{Ending, Error, Field, Host, Origin, Outcome, Scheme};
+use proxyfix_policy::{Ending, Error, Field, Host, Outcome, Scheme};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::events;
-use crate::headers::Removed;
+use crate::{Origin, events};
 
 /// Refuses requests whose origin is not what the operator demands. Without a demand it refuses none.
 ///
@@ -293,7 +292,7 @@ impl Rules {
 
     /// Whether a family of the headers that the fix removed exceeds the limits.
     fn is_exceeded(&self, parts: &Parts) -> bool {
-        parts.extensions.get::<Removed>().is_some_and(|removed| {
+        parts.extensions.get::<Origin>().is_some_and(|Origin { removed, .. }| {
             removed.most_lines() > self.most_lines || removed.most_bytes() > self.most_bytes
         })
     }
@@ -392,7 +391,7 @@ where
         let state = match self.rules.refusal(&parts) {
             None => State::Inner { future: self.inner.call(Request::from_parts(parts, body)) },
             Some(refusal) => {
-                events::guard_refused(parts.extensions.get(), refusal.status, refusal.reason);
+                events::guard_refused(parts.extensions.get::<Origin>().map(|it| &**it), refusal.status, refusal.reason);
                 // A service that was ready and is not called would keep what it had reserved.
                 let fresh = self.inner.clone();
                 drop(mem::replace(&mut self.inner, fresh));

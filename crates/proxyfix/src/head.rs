@@ -1,21 +1,23 @@
 //! The head of a request: what it says of itself, and writing the answer back.
 
-use std::fmt;
 use std::io::Write as _;
 use std::sync::Once;
 
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxyfix_policy::lint::{Code, Finding, Severity};
 use proxyfix_policy::{
-    Error, Field, Gate, Host, Mount, Origin, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
+    Error, Field, Gate, Host, Mount, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received,
     Scheme,
 };
 
-use crate::headers::{Computed, HeaderClaims, Removed, own_header, sanitize};
-use crate::{Canonical, Fix, KeepOriginal, Proof, Shadow, events, uri};
+use crate::headers::{Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, own_header};
+use crate::{Canonical, Connection, Fix, KeepOriginal, Origin, Proof, Shadow, events, uri};
+
+/// What the policy decided, without what the layers keep beside it.
+type Decided = proxyfix_policy::Origin;
 
 /// A host and, where one is stated, a port.
 type HostAndPort = (Host, Option<Port>);
@@ -27,8 +29,10 @@ pub(crate) struct Judge {
     pub(crate) policy: Policy,
     /// What is asked for besides the address of the peer, or instead of it.
     proof: Option<Proof>,
-    /// Headers that are removed besides the protected ones.
-    own: Vec<HeaderName>,
+    /// What is removed: the protected headers, and others.
+    doomed: Doomed,
+    /// Whether there is nothing to do for a stranger who sent nothing that matters.
+    passes_strangers: bool,
     options: Options,
 }
 
@@ -44,17 +48,39 @@ pub(crate) struct Options {
     pub(crate) shadow: Option<Shadow>,
     /// Findings that are meant.
     pub(crate) accepted: Vec<Code>,
+    /// Whether no origin is left in the extensions.
+    pub(crate) unrecorded: bool,
+}
+
+impl Options {
+    /// What cannot be done without a record of it.
+    fn check(&self) -> Result<(), Error> {
+        let needed = [
+            (self.absolute, "absolute_uri"),
+            (self.canonical.is_some(), "write"),
+            (self.keep_original, "keep_original"),
+        ];
+        match needed.into_iter().find(|(asked, _)| self.unrecorded && *asked) {
+            Some((_, what)) => Err(Error::refused(&format!(
+                "{what} beside unrecorded: a second fix would not know what the first one wrote; leave one of \
+                 the two out"
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
         report_risks(&policy, &options.accepted);
-        Self { own: Vec::new(), policy, proof: None, options }.with_own_headers(Vec::new())
+        Self { doomed: Doomed::new(), passes_strangers: false, policy, proof: None, options }
+            .with_own_headers(Vec::new())
     }
 
     /// Builds the policy, and removes the headers of these names, too.
     pub(crate) fn build(policy: PolicyBuilder, remove: &[String], options: Options) -> Result<Self, Error> {
         let named = remove.iter().map(|name| own_header(name)).collect::<Result<Vec<_>, _>>()?;
+        options.check()?;
         let policy = policy.build()?;
         let (gate, proof) = one_proof(&options.proofs)?;
         let policy = check_proof(policy, gate, proof.as_ref())?;
@@ -76,41 +102,54 @@ impl Judge {
         let read = self.policy.single_headers().filter_map(|name| own_header(name).ok());
         let proofs = self.proof.iter().flat_map(Proof::headers);
         for name in named.into_iter().chain(read).chain(proofs).collect::<Vec<_>>() {
-            if !self.own.contains(&name) {
-                self.own.push(name);
-            }
+            self.doomed.add(name);
         }
+        self.passes_strangers = self.options.unrecorded
+            && self.proof.is_none()
+            && self.options.shadow.is_none()
+            && !cfg!(feature = "metrics");
         self
     }
 
-    /// `compute` finds values that do not stand in a header.
-    pub(crate) fn apply(&self, parts: &mut Parts, compute: Option<&dyn Fn(&Parts) -> Computed>) {
+    /// Decides, and corrects `parts`; who the client is, if that is read. `compute` finds values that do
+    /// not stand in a header.
+    pub(crate) fn apply(
+        &self,
+        connection: Connection,
+        parts: &mut Parts,
+        compute: Option<&dyn Fn(&Parts) -> Computed>,
+    ) -> Option<Peer> {
         if self.options.keep_original {
             KeepOriginal.fix(parts);
         }
-        let earlier = parts.extensions.remove::<Origin>();
-        let peer = match (&earlier, parts.extensions.get::<Peer>()) {
-            (Some(earlier), _) => earlier.peer(),
-            (None, Some(peer)) => *peer,
-            (None, None) => {
-                report_missing_peer();
-                Peer::unknown()
+        let others = parts.extensions.len() > connection.own;
+        let scan = self.doomed.scan(&parts.headers);
+        if let (false, Some(peer)) = (others, connection.peer) {
+            if self.passes(peer, parts, &scan) {
+                return Some(peer);
             }
-        };
-        let mount = parts.extensions.get::<Mount>();
-        let through_gateway = mount.is_some();
-        let named = Named::read(&self.policy, parts);
-        let mut received = named.received(parts, mount, earlier.as_ref());
-        // What an earlier fix removed is read where it was, what came back since is not.
-        let mut removed = parts.extensions.remove::<Removed>();
-        if earlier.is_some() && removed.is_none() {
-            removed = Some(Removed::default());
         }
+        let earlier = if others { parts.extensions.remove::<Origin>() } else { None };
+        let peer = match &earlier {
+            Some(earlier) => earlier.peer(),
+            None => who_is_connected(connection, others, parts),
+        };
+        let mount = if others { parts.extensions.get::<Mount>() } else { None };
+        let through_gateway = mount.is_some();
+        let named = Named::read(&self.policy, parts, &scan);
+        let recorded = !self.options.unrecorded || others || !named.authority.is_nothing();
+        let mut received = named.received(parts, others, mount, earlier.as_ref());
         // What functions make of a request they make of it as it came in.
-        let before = removed.as_ref().and_then(|removed| removed.found_by(&self.policy));
+        let before = earlier.as_ref().and_then(|earlier| earlier.removed.found_by(&self.policy));
         let (computed, before) = before.unzip();
         let computed = computed.unwrap_or_else(|| compute.map_or_else(Vec::new, |compute| compute(parts)));
-        let claims = HeaderClaims { headers: &parts.headers, removed: removed.as_ref(), computed: &computed };
+        // What an earlier fix removed is read where it was, what came back since is not.
+        let claims = HeaderClaims {
+            headers: &parts.headers,
+            scan: Some(&scan).filter(|_| earlier.is_none()),
+            removed: earlier.as_ref().map(|earlier| &earlier.removed),
+            computed: &computed,
+        };
         received.proven = match (&self.proof, before) {
             (_, Some(before)) => before,
             (Some(proof), None) => proof.is_given(&peer, parts, &claims),
@@ -124,8 +163,10 @@ impl Judge {
         }
         events::decided(&self.policy, &origin, &claims);
         if earlier.is_none() {
-            named.report(parts, &origin);
-            events::nominated(&origin, &parts.headers, &self.own);
+            named.report(parts, &scan, &origin);
+            if scan.connection {
+                events::nominated(&origin, &parts.headers, self.doomed.own());
+            }
         }
         let stated_prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
         let mut origin = match &earlier {
@@ -138,21 +179,39 @@ impl Judge {
         if named.contradicts_itself(parts, &origin) || (origin.host().is_none() && !named.is_nothing()) {
             origin.withhold_host(named.flaw(parts));
         }
-
-        let newly = sanitize(&mut parts.headers, &self.own);
         if earlier.is_none() {
-            origin.note_sent(&self.policy, newly.names());
+            origin.note_sent(&self.policy, scan.found().names());
         }
         // What a fix wrote itself was not sent.
-        if removed.as_ref().is_none_or(|removed| removed.canonical.is_none()) {
-            events::removed(&origin, &newly, &self.own);
+        let before = earlier.map(|earlier| earlier.removed);
+        if before.as_ref().is_none_or(|before| before.canonical.is_none()) {
+            events::removed(&origin, scan.found(), self.doomed.own());
         }
-        let mut removed = match removed {
-            Some(mut removed) => {
-                removed.extend(newly);
-                removed
+        let host = named.host_line(&scan, &origin);
+
+        let found = scan.into_found();
+        let removed = match before {
+            None if !recorded => {
+                found.remove(&mut parts.headers, |_, _| ());
+                None
             }
-            None => newly,
+            None => {
+                let mut removed = Removed::default();
+                found.remove(&mut parts.headers, |name, value| removed.push(name, value));
+                Some(removed)
+            }
+            Some(mut removed) => {
+                let known = removed.others();
+                found.remove(&mut parts.headers, |name, value| removed.push_later(name, value, known));
+                Some(removed)
+            }
+        };
+        host.write(&mut parts.headers);
+        named.write(parts, &origin, self.options.absolute);
+        let client = self.policy.reads(Field::For).then(|| client_of(&origin));
+        let Some(mut removed) = removed else {
+            publish_prefix(parts, stated_prefix, &origin);
+            return client;
         };
         if removed.judged_before_by(&self.policy) {
             events::already_applied();
@@ -163,19 +222,51 @@ impl Judge {
         // What one fix of a stack writes, later ones write anew: they may know better.
         let canonical = self.options.canonical.or(removed.canonical);
         removed.canonical = canonical;
-        if !removed.is_empty() {
-            parts.extensions.insert(removed);
-        }
-        named.write(parts, &origin, self.options.absolute);
-        let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
-        if stated_prefix {
-            mount.set_forwarded(origin.prefix().clone());
-        }
+        publish_prefix(parts, stated_prefix, &origin);
         if let Some(canonical) = canonical {
-            canonical.write(&mut parts.headers, &origin, mount.prefix());
+            let mount = parts.extensions.get::<Mount>();
+            canonical.write(&mut parts.headers, &origin, mount.map_or(&Prefix::root(), Mount::prefix));
         }
+        let client = client_of(&origin);
+        parts.extensions.insert(Origin::new(origin, removed));
+        Some(client)
+    }
+
+    /// Whether the request is as this fix would leave it: a stranger's, with nothing to remove, a `Host` as
+    /// it would be written, nothing to record and nothing to report.
+    fn passes(&self, peer: Peer, parts: &Parts, scan: &Scan<'_>) -> bool {
+        self.passes_strangers
+            && scan.found().is_empty()
+            && !scan.connection
+            && !self.policy.admits(&peer, false)
+            && !peer.is_unknown()
+            && parts.uri.authority().is_none()
+            && scan.hosts == 1
+            && scan.host.is_some_and(|host| self.policy.names_plainly(host.as_bytes(), Scheme::Http))
+            && !tracing::event_enabled!(tracing::Level::DEBUG)
+    }
+}
+
+/// The peer of a request that no fix has judged.
+fn who_is_connected(connection: Connection, others: bool, parts: &Parts) -> Peer {
+    let stated = if others { parts.extensions.get::<Peer>().copied() } else { None };
+    stated.or(connection.peer).unwrap_or_else(|| {
+        report_missing_peer();
+        Peer::unknown()
+    })
+}
+
+/// Whom the request came from, as far as anybody knows.
+pub(crate) fn client_of(origin: &Decided) -> Peer {
+    origin.client().map_or(Peer::unknown(), |ip| Peer::new(ip, origin.client_port()))
+}
+
+/// Publishes the prefix that a proxy stated. Where nobody states one, there is no mount but a gateway's.
+fn publish_prefix(parts: &mut Parts, stated: bool, origin: &Decided) {
+    if stated {
+        let mut mount = parts.extensions.remove::<Mount>().unwrap_or_default();
+        mount.set_forwarded(origin.prefix().clone());
         parts.extensions.insert(mount);
-        parts.extensions.insert(origin);
     }
 }
 
@@ -260,10 +351,23 @@ macro_rules! options {
             }
 
             /// Does not report this finding of [`Policy::lint`](crate::Policy::lint) as the fix is built: it
-            /// is meant. `Code::HostUnrestricted`, for instance, where a [`Guard`](crate::Guard) behind the
+            /// is meant. `Code::HostUnrestricted`, for instance, where a `Guard` behind the
             /// fix lists the hosts.
             pub fn accept(mut self, code: $crate::lint::Code) -> Self {
                 self.options.accepted.push(code);
+                self
+            }
+
+            /// Leaves no [`Origin`](crate::Origin) in the extensions, which saves the one allocation that a
+            /// fix makes: for services that want the headers corrected and their framework's address of the
+            /// client, and nothing else. For a fix that stands alone: a later one would not find what this one
+            /// removed, nor would a [`Guard`](crate::Guard) what to judge.
+            ///
+            /// Where it is needed to do the same thing twice, the origin is there all the same: for a target
+            /// that names a host, as those of HTTP/2 do, and where an earlier fix or the server left one of
+            /// the extensions that fixes read.
+            pub fn unrecorded(mut self) -> Self {
+                self.options.unrecorded = true;
                 self
             }
 
@@ -344,7 +448,7 @@ pub(crate) fn mount_may_change(parts: &Parts) -> bool {
 /// Publishes where the application is mounted, in all places that say so.
 pub(crate) fn set_mount(parts: &mut Parts, mount: Mount) {
     let prefix: Prefix = mount.prefix().clone();
-    if let Some(canonical) = parts.extensions.get::<Removed>().and_then(|removed| removed.canonical) {
+    if let Some(canonical) = parts.extensions.get::<Origin>().and_then(|origin| origin.removed.canonical) {
         canonical.write_prefix(&mut parts.headers, &prefix);
     }
     if let Some(origin) = parts.extensions.get_mut::<Origin>() {
@@ -363,7 +467,7 @@ enum Said {
 
 impl Said {
     fn read(policy: &Policy, text: &[u8]) -> Self {
-        policy.read_host(text).map_or(Self::Junk, Self::Host)
+        policy.host(text).map_or(Self::Junk, Self::Host)
     }
 
     fn host(&self) -> Option<&HostAndPort> {
@@ -392,37 +496,45 @@ struct Named {
     authority: Said,
     /// In the `Host` header.
     host: Said,
-    /// The one that counts, if any.
-    effective: Option<HostAndPort>,
+    /// Whether that has several lines.
+    several: bool,
 }
 
 impl Named {
-    fn read(policy: &Policy, parts: &Parts) -> Self {
+    fn read(policy: &Policy, parts: &Parts, scan: &Scan<'_>) -> Self {
         let authority =
             uri::authority(parts).map_or(Said::Nothing, |it| Said::read(policy, it.as_str().as_bytes()));
-        let mut lines = parts.headers.get_all(HOST).iter();
-        let (host, several) = match (lines.next(), lines.next()) {
-            (None, _) => (Said::Nothing, false),
-            (Some(line), None) => (Said::read(policy, line.as_bytes()), false),
+        let host = match scan.host {
+            None => Said::Nothing,
+            Some(line) if scan.hosts == 1 => Said::read(policy, line.as_bytes()),
             // Two lines are never a host, not even two equal ones (RFC 9112 section 3.2).
-            (Some(_), Some(_)) => (Said::Junk, true),
+            Some(_) => Said::Junk,
         };
-        // The target counts (RFC 9112 section 3.2.2).
-        let effective = match (&authority, &host) {
-            _ if several => None,
+        Self { authority, host, several: scan.hosts > 1 }
+    }
+
+    /// The one that counts, if any: the target does (RFC 9112 section 3.2.2).
+    fn effective(&self) -> Option<&HostAndPort> {
+        match (&self.authority, &self.host) {
+            _ if self.several => None,
             (Said::Nothing, host) => host.host(),
             (authority, _) => authority.host(),
-        };
-        let effective = effective.cloned();
-        Self { authority, host, effective }
+        }
     }
 
     /// The request as it came in, or as an earlier fix left it.
-    fn received(&self, parts: &Parts, mount: Option<&Mount>, earlier: Option<&Origin>) -> Received {
-        let mut host = self.effective.clone();
+    fn received(
+        &self,
+        parts: &Parts,
+        others: bool,
+        mount: Option<&Mount>,
+        earlier: Option<&Origin>,
+    ) -> Received {
+        let mut host = self.effective().cloned();
         let scheme = match earlier {
             Some(earlier) => earlier.scheme(),
-            None => parts.extensions.get::<Scheme>().copied().unwrap_or_default(),
+            None if others => parts.extensions.get::<Scheme>().copied().unwrap_or_default(),
+            None => Scheme::default(),
         };
         // The `Host` that an earlier fix wrote leaves the default port out; it was stated all the same.
         if let (Some((name, port)), Some(earlier)) = (&mut host, earlier) {
@@ -442,13 +554,13 @@ impl Named {
 
     /// Whether the host stands as received and an HTTP/2 request names another one in `Host` than in
     /// `:authority`: then nobody can say which (RFC 9113 section 8.3.1).
-    fn contradicts_itself(&self, parts: &Parts, origin: &Origin) -> bool {
+    fn contradicts_itself(&self, parts: &Parts, origin: &Decided) -> bool {
         parts.version >= Version::HTTP_2
             && origin.outcome(Field::Host) != Outcome::Believed
             && !self.host.is_nothing()
             && !self.authority.is_nothing()
-            && !(self.host.says(self.effective.as_ref(), origin.scheme())
-                && self.authority.says(self.effective.as_ref(), origin.scheme()))
+            && !(self.host.says(self.effective(), origin.scheme())
+                && self.authority.says(self.effective(), origin.scheme()))
     }
 
     /// Why there is no host, and the cure.
@@ -476,7 +588,7 @@ impl Named {
     }
 
     /// Whether target and `Host` name different hosts, and the request's own host counts.
-    fn conflicts(&self, origin: &Origin) -> bool {
+    fn conflicts(&self, origin: &Decided) -> bool {
         origin.outcome(Field::Host) != Outcome::Believed
             && self.host.host().is_some()
             && self.authority.host().is_some()
@@ -484,15 +596,14 @@ impl Named {
     }
 
     /// Reports what is wrong with a host that stands as received.
-    fn report(&self, parts: &Parts, origin: &Origin) {
+    fn report(&self, parts: &Parts, scan: &Scan<'_>, origin: &Decided) {
         if origin.outcome(Field::Host) == Outcome::Believed {
             return;
         }
-        let mut lines = parts.headers.get_all(HOST).iter();
-        let last = lines.next_back().map_or(&[][..], HeaderValue::as_bytes);
+        let last = || scan.host.map_or(&[][..], HeaderValue::as_bytes);
         match (&self.authority, &self.host) {
-            (_, Said::Junk) if lines.next().is_some() => events::host_invalid(origin, "multiple", last),
-            (_, Said::Junk) => events::host_invalid(origin, "malformed", last),
+            (_, Said::Junk) if self.several => events::host_invalid(origin, "multiple", last()),
+            (_, Said::Junk) => events::host_invalid(origin, "malformed", last()),
             (Said::Junk, _) => {
                 let authority = uri::authority(parts).map_or("", Authority::as_str);
                 events::host_invalid(origin, "malformed", authority.as_bytes());
@@ -505,24 +616,36 @@ impl Named {
         }
     }
 
-    /// Makes `Host` and the target's authority say what `origin` says, to the byte.
-    fn write(self, parts: &mut Parts, origin: &Origin, absolute: bool) {
+    /// What has to be done to make `Host` say what `origin` says, to the byte.
+    fn host_line(&self, scan: &Scan<'_>, origin: &Decided) -> HostLine {
         let Some(host) = origin.host() else {
-            parts.headers.remove(HOST);
+            return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
+        };
+        let text = Text { host: host.as_bytes(), port: origin.port() };
+        let stays = scan.host.is_some_and(|line| !self.several && text.is(line.as_bytes()));
+        if stays {
+            return HostLine::Stays;
+        }
+        // The header that stated it may hold it as it is written, and then its buffer does.
+        let stated = scan.only(X_FORWARDED_HOST).filter(|line| text.is(line.as_bytes()));
+        match stated.cloned().map_or_else(|| HeaderValue::try_from(text.to_vec()), Ok) {
+            Ok(line) => HostLine::Is(line),
+            Err(_) => HostLine::Stays,
+        }
+    }
+
+    /// Makes the target's authority say what `origin` says, to the byte.
+    fn write(&self, parts: &mut Parts, origin: &Decided, absolute: bool) {
+        if self.authority.is_nothing() && !absolute {
+            return;
+        }
+        let Some(host) = origin.host() else {
             if !self.authority.is_nothing() {
                 uri::set_origin(&mut parts.uri, None);
             }
             return;
         };
-        let text = Text { host: host.as_str(), port: origin.port() };
-        let written = matches!(self.host, Said::Host(_))
-            && parts.headers.get(HOST).is_some_and(|line| text.is(line.as_bytes()));
-        if !written {
-            if let Ok(value) = HeaderValue::try_from(text.to_string()) {
-                // Fails only in a map as full as it can be, which no server builds.
-                let _ = parts.headers.try_insert(HOST, value);
-            }
-        }
+        let text = Text { host: host.as_bytes(), port: origin.port() };
         let scheme = origin.scheme();
         let authority = uri::authority(parts);
         let wanted =
@@ -530,35 +653,54 @@ impl Named {
         let written = authority.is_some_and(|it| text.is(it.as_str().as_bytes()))
             && parts.uri.scheme_str() == Some(scheme.as_str());
         if wanted && !written {
-            if let Ok(authority) = Authority::try_from(text.to_string()) {
+            if let Ok(authority) = Authority::try_from(text.to_vec()) {
                 uri::set_origin(&mut parts.uri, Some((scheme, authority)));
             }
         }
     }
 }
 
+/// What becomes of the `Host` header.
+enum HostLine {
+    Stays,
+    Goes,
+    Is(HeaderValue),
+}
+
+impl HostLine {
+    fn write(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Stays => {}
+            Self::Goes => drop(headers.remove(HOST)),
+            // Fails only in a map as full as it can be, which no server builds.
+            Self::Is(line) => drop(headers.try_insert(HOST, line)),
+        }
+    }
+}
+
 /// A host and its port as `Host` and a target write them.
 struct Text<'a> {
-    host: &'a str,
+    host: &'a [u8],
     port: Option<Port>,
 }
 
 impl Text<'_> {
     /// Whether `octets` are this text, found out without writing it.
     fn is(&self, octets: &[u8]) -> bool {
-        match (octets.strip_prefix(self.host.as_bytes()), self.port) {
+        match (octets.strip_prefix(self.host), self.port) {
             (Some([]), None) => true,
             (Some([b':', digits @ ..]), Some(port)) => Port::from_bytes(digits).is_ok_and(|it| it == port),
             _ => false,
         }
     }
-}
 
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{}:{port}", self.host),
-            None => f.write_str(self.host),
+    fn to_vec(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.host.len() + ":65535".len());
+        text.extend_from_slice(self.host);
+        if let Some(port) = self.port {
+            // Writing to a vector does not fail.
+            let _ = write!(text, ":{port}");
         }
+        text
     }
 }

@@ -1,17 +1,30 @@
-//! Which header names exist, their aliases, and their removal.
+//! Which header names exist, their aliases, one look at all of them, and their removal.
 
-use http::header::Entry;
+use std::slice;
+
+use http::header::{CONNECTION, Entry, HOST, ValueIter};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use proxyfix_policy::{Claims, Error, Policy};
+use proxyfix_policy::{Claims, Error, Field, Policy};
 
 use crate::Canonical;
 
-/// The headers that could tell a later reader something else than the decision, in lower case.
-///
-/// Removed from every request, trusted peer or not, under any spelling that a gateway folds into the
-/// same name: case, and any byte that is neither letter nor digit in the place of a hyphen
-/// (`X_Forwarded_For`, `X.Forwarded-For`).
-pub const PROTECTED_HEADERS: &[&str] = &[
+/// Declares the protected names twice: as text, and as what a header map is asked with.
+macro_rules! protected {
+    ($(#[$doc:meta])* $($name:literal,)*) => {
+        $(#[$doc])*
+        pub const PROTECTED_HEADERS: &[&str] = &[$($name),*];
+
+        /// [`PROTECTED_HEADERS`], parsed once.
+        static NAMES: [HeaderName; PROTECTED_HEADERS.len()] = [$(HeaderName::from_static($name)),*];
+    };
+}
+
+protected! {
+    /// The headers that could tell a later reader something else than the decision, in lower case.
+    ///
+    /// Removed from every request, trusted peer or not, under any spelling that a gateway folds into the
+    /// same name: case, and any byte that is neither letter nor digit in the place of a hyphen
+    /// (`X_Forwarded_For`, `X.Forwarded-For`).
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "client-ip",
@@ -50,13 +63,281 @@ pub const PROTECTED_HEADERS: &[&str] = &[
     "x-script-name",
     "x-sendfile-type",
     "x-url-scheme",
-];
+}
+
+/// How many there are: each has a bit in a mask.
+const COUNT: usize = PROTECTED_HEADERS.len();
+
+/// Where the header of a field of the `X-Forwarded-*` family stands among them.
+pub(crate) const X_FORWARDED_HOST: usize = match index_of(Field::Host.x_forwarded_name().as_bytes()) {
+    Some(index) => index,
+    None => panic!("X-Forwarded-Host is protected"),
+};
+
+/// Names as long as this, or longer, share a row of the tables.
+const LONGEST: usize = 31;
+
+/// For each length, the first letters of the names that have to be looked at, a bit each. All others,
+/// and that is nearly every header, are passed after one look.
+type Firsts = [u32; LONGEST + 1];
+
+const FIRSTS: Firsts = {
+    let mut firsts = [0; LONGEST + 1];
+    let mut index = 0;
+    while index < COUNT {
+        let name = PROTECTED_HEADERS[index].as_bytes();
+        firsts[name.len()] |= letter(name[0]);
+        index += 1;
+    }
+    firsts[4] |= letter(b'h'); // host
+    firsts[10] |= letter(b'c'); // connection
+    firsts
+};
+
+const fn letter(byte: u8) -> u32 {
+    1 << (byte & 31)
+}
+
+/// For each length, which names have it; the end is marked by [`COUNT`].
+const BY_LENGTH: [[u8; 8]; LONGEST + 1] = {
+    const END: u8 = byte(COUNT);
+    let mut rows = [[END; 8]; LONGEST + 1];
+    let mut index = 0;
+    while index < END {
+        let row = &mut rows[PROTECTED_HEADERS[index as usize].len()];
+        let mut column = 0;
+        while row[column] != END {
+            column += 1;
+        }
+        row[column] = index;
+        index += 1;
+    }
+    rows
+};
+
+/// The last eight bytes of each name, which tell those of one length apart at one comparison.
+const TAILS: [u64; COUNT] = {
+    let mut tails = [0; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        tails[index] = tail(PROTECTED_HEADERS[index].as_bytes());
+        index += 1;
+    }
+    tails
+};
+
+const fn tail(name: &[u8]) -> u64 {
+    match name.last_chunk() {
+        Some(bytes) => u64::from_ne_bytes(*bytes),
+        None => 0,
+    }
+}
+
+/// Where `name`, in lower case, stands among the protected ones.
+const fn index_of(name: &[u8]) -> Option<usize> {
+    if name.len() > LONGEST {
+        return None;
+    }
+    let (row, tail) = (&BY_LENGTH[name.len()], tail(name));
+    let mut column = 0;
+    while column < row.len() {
+        let index = row[column] as usize;
+        if index == COUNT {
+            return None;
+        }
+        if TAILS[index] == tail && same(name, PROTECTED_HEADERS[index].as_bytes()) {
+            return Some(index);
+        }
+        column += 1;
+    }
+    None
+}
+
+/// The place of a protected name as a byte.
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer than 64")]
+const fn byte(index: usize) -> u8 {
+    index as u8
+}
+
+/// Equality, also for constants.
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut index = 0;
+    while index < a.len() && index < b.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    a.len() == b.len()
+}
+
+/// The names that a fix removes: the protected ones, and its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Doomed {
+    own: Vec<HeaderName>,
+    firsts: Firsts,
+}
+
+impl Doomed {
+    /// The protected ones alone.
+    pub(crate) const fn new() -> Self {
+        Self { own: Vec::new(), firsts: FIRSTS }
+    }
+
+    pub(crate) fn add(&mut self, name: HeaderName) {
+        if !self.own.contains(&name) {
+            let text = name.as_str().as_bytes();
+            self.firsts[text.len().min(LONGEST)] |= text.first().map_or(0, |first| letter(*first));
+            self.own.push(name);
+        }
+    }
+
+    /// Those that are not protected by everybody.
+    pub(crate) fn own(&self) -> &[HeaderName] {
+        &self.own
+    }
+
+    /// Looks at each header once.
+    #[inline]
+    pub(crate) fn scan<'a>(&self, headers: &'a HeaderMap) -> Scan<'a> {
+        let mut scan = Scan {
+            headers,
+            hosts: 0,
+            host: None,
+            connection: false,
+            first: [None; COUNT],
+            found: Found { protected: [0; COUNT], length: 0, many: 0, others: Vec::new() },
+        };
+        let mut previous: Option<(&HeaderName, usize)> = None;
+        for (name, value) in headers {
+            let text = name.as_str().as_bytes();
+            let Some(first) = text.first() else { continue };
+            if self.firsts[text.len().min(LONGEST)] & letter(*first) == 0 {
+                continue;
+            }
+            // The lines of one name come one after the other, under the same key.
+            if let Some((_, index)) = previous.filter(|(key, _)| std::ptr::eq(*key, name)) {
+                scan.found.many |= 1 << index;
+                continue;
+            }
+            if let Some(index) = index_of(text) {
+                scan.first[index] = Some(value);
+                scan.found.protected[usize::from(scan.found.length)] = byte(index);
+                scan.found.length += 1;
+                previous = Some((name, index));
+            } else {
+                self.look_again(name, value, &mut scan);
+            }
+        }
+        scan
+    }
+
+    /// At a name of the length and the first letter of one that matters.
+    fn look_again<'a>(&self, name: &HeaderName, value: &'a HeaderValue, scan: &mut Scan<'a>) {
+        if *name == HOST {
+            scan.hosts += 1;
+            scan.host = Some(value);
+        } else if *name == CONNECTION {
+            scan.connection = true;
+        } else if scan.found.others.last() != Some(name) && is_protected(name.as_str(), &self.own) {
+            scan.found.others.push(name.clone());
+        }
+    }
+}
+
+/// What one look at all headers found.
+pub(crate) struct Scan<'a> {
+    headers: &'a HeaderMap,
+    /// How many lines name the host, and the last of them.
+    pub(crate) hosts: usize,
+    pub(crate) host: Option<&'a HeaderValue>,
+    /// Whether there is a `Connection` header.
+    pub(crate) connection: bool,
+    /// The first line of each protected header.
+    first: [Option<&'a HeaderValue>; COUNT],
+    found: Found,
+}
+
+impl<'a> Scan<'a> {
+    /// The line of a protected header that has one.
+    pub(crate) fn only(&self, index: usize) -> Option<&'a HeaderValue> {
+        self.first[index].filter(|_| self.found.many & (1 << index) == 0)
+    }
+
+    /// What has to go.
+    pub(crate) fn into_found(self) -> Found {
+        self.found
+    }
+
+    pub(crate) fn found(&self) -> &Found {
+        &self.found
+    }
+}
+
+/// The headers of a request that have to go.
+pub(crate) struct Found {
+    /// Those that are spelled as they should be, in their order, and how many.
+    protected: [u8; COUNT],
+    length: u8,
+    /// Which of them have several lines.
+    many: u64,
+    /// Aliases, and the fix's own.
+    others: Vec<HeaderName>,
+}
+
+impl Found {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0 && self.others.is_empty()
+    }
+
+    fn protected(&self) -> &[u8] {
+        &self.protected[..usize::from(self.length)]
+    }
+
+    /// The names, each once.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        let protected = self.protected().iter().map(|index| PROTECTED_HEADERS[usize::from(*index)]);
+        protected.chain(self.others.iter().map(HeaderName::as_str))
+    }
+
+    /// Removes them, and hands each line to `keep`.
+    pub(crate) fn remove(self, headers: &mut HeaderMap, mut keep: impl FnMut(Name<'_>, HeaderValue)) {
+        // From the last to the first: nothing has to move into the place of the last one.
+        for index in self.protected().iter().rev() {
+            let name = &NAMES[usize::from(*index)];
+            if self.many & (1 << index) == 0 {
+                if let Some(value) = headers.remove(name) {
+                    keep(Name::Protected(*index), value);
+                }
+            } else if let Entry::Occupied(entry) = headers.entry(name) {
+                entry.remove_entry_mult().1.for_each(|value| keep(Name::Protected(*index), value));
+            }
+        }
+        for name in &self.others {
+            if let Entry::Occupied(entry) = headers.entry(name) {
+                entry.remove_entry_mult().1.for_each(|value| keep(Name::Other(name), value));
+            }
+        }
+    }
+}
+
+/// The name of a line that was removed.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'a> {
+    /// By its place among the protected ones.
+    Protected(u8),
+    Other(&'a HeaderName),
+}
 
 /// What was removed from a request, for the fixes that come later in a stack: a request is judged by
 /// what it said as it came in, whichever fix reads it.
 #[derive(Clone, Default)]
 pub(crate) struct Removed {
-    lines: Vec<(HeaderName, HeaderValue)>,
+    /// The lines of one name stand together. Most requests have few, and need no memory of their own.
+    first: [Option<Line>; 6],
+    more: Vec<Line>,
+    /// The names of lines that are not spelled as a protected one.
+    others: Vec<HeaderName>,
     /// Which policies judged the request, by where they stand in memory.
     judges: [usize; 4],
     /// What functions found in the request as it came in, by the policy that they belong to.
@@ -65,33 +346,64 @@ pub(crate) struct Removed {
     pub(crate) canonical: Option<Canonical>,
 }
 
+#[derive(Clone)]
+struct Line {
+    /// Its place among the protected names, or behind them among the others.
+    name: u32,
+    value: HeaderValue,
+}
+
 /// Values that do not stand in a header, under names that no header can have.
 pub(crate) type Computed = Vec<(&'static str, Vec<u8>)>;
 
-/// Removes every protected header and the operator's own, under all their aliases.
-pub(crate) fn sanitize(headers: &mut HeaderMap, own: &[HeaderName]) -> Removed {
-    let doomed: Vec<HeaderName> =
-        headers.keys().filter(|name| is_protected(name.as_str(), own)).cloned().collect();
-    let mut removed = Vec::with_capacity(doomed.len());
-    for name in doomed {
-        if let Entry::Occupied(entry) = headers.entry(&name) {
-            removed.extend(entry.remove_entry_mult().1.map(|value| (name.clone(), value)));
+impl Removed {
+    /// Adds a line that was removed.
+    pub(crate) fn push(&mut self, name: Name<'_>, value: HeaderValue) {
+        let name = match name {
+            Name::Protected(index) => u32::from(index),
+            Name::Other(name) => {
+                if self.others.last() != Some(name) {
+                    self.others.push(name.clone());
+                }
+                number_of(COUNT + self.others.len() - 1)
+            }
+        };
+        let line = Line { name, value };
+        match self.first.iter_mut().find(|kept| kept.is_none()) {
+            Some(free) => *free = Some(line),
+            None => self.more.push(line),
         }
     }
-    Removed { lines: removed, ..Removed::default() }
-}
 
-impl Removed {
-    /// Adds what a later fix removed, but for headers that came back from inside: protected ones, and
-    /// those that were removed before.
-    pub(crate) fn extend(&mut self, later: Self) {
-        let known = self.lines.len();
-        for (name, value) in later.lines {
-            let before = self.lines[..known].iter().any(|(removed, _)| *removed == name);
-            if !before && !is_protected(name.as_str(), &[]) {
-                self.lines.push((name, value));
+    /// Adds a line that a later fix removed, unless the header came back from inside: a protected one,
+    /// or one that was removed before.
+    pub(crate) fn push_later(&mut self, name: Name<'_>, value: HeaderValue, known: usize) {
+        if let Name::Other(other) = name {
+            if !self.others[..known].contains(other) && !is_protected(other.as_str(), &[]) {
+                self.push(name, value);
             }
         }
+    }
+
+    /// How many names other than the protected ones are known.
+    pub(crate) fn others(&self) -> usize {
+        self.others.len()
+    }
+
+    fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> {
+        self.first.iter().flatten().chain(&self.more)
+    }
+
+    #[cfg(feature = "guard")]
+    fn name(&self, line: &Line) -> &str {
+        let index = line.name as usize;
+        PROTECTED_HEADERS.get(index).copied().unwrap_or_else(|| self.others[index - COUNT].as_str())
+    }
+
+    /// The number by which lines have this name, if there can be any.
+    fn number(&self, name: &str) -> Option<u32> {
+        let other = || self.others.iter().position(|other| other == name).map(|index| index + COUNT);
+        index_of(name.as_bytes()).or_else(other).map(number_of)
     }
 
     /// What the functions of this policy's fix found when it judged first: they see what later stands
@@ -109,21 +421,32 @@ impl Removed {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.found.is_empty() && self.canonical.is_none()
+    /// The number of lines and of bytes of each header in turn, and its name.
+    #[cfg(feature = "guard")]
+    fn sizes(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        let mut lines = self.lines().peekable();
+        std::iter::from_fn(move || {
+            let first = lines.next()?;
+            let (mut count, mut bytes) = (1, first.value.len());
+            while let Some(line) = lines.next_if(|line| line.name == first.name) {
+                (count, bytes) = (count + 1, bytes + line.value.len());
+            }
+            Some((self.name(first), count, bytes))
+        })
     }
 
     /// The most lines that one header had.
+    #[cfg(feature = "guard")]
     pub(crate) fn most_lines(&self) -> usize {
-        self.lines.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len).max().unwrap_or_default()
+        self.sizes().map(|(_, lines, _)| lines).max().unwrap_or_default()
     }
 
     /// The most bytes that the values of one family had: `X-Forwarded-*` is one, others stand alone.
+    #[cfg(feature = "guard")]
     pub(crate) fn most_bytes(&self) -> usize {
         let (mut family, mut most) = (0, 0);
-        for lines in self.lines.chunk_by(|a, b| a.0 == b.0) {
-            let bytes = lines.iter().map(|(_, value)| value.len()).sum();
-            if lines.iter().all(|(name, _)| name.as_str().starts_with("x-forwarded-")) {
+        for (name, _, bytes) in self.sizes() {
+            if name.starts_with("x-forwarded-") {
                 family += bytes;
             }
             most = most.max(bytes).max(family);
@@ -131,22 +454,25 @@ impl Removed {
         most
     }
 
-    /// The names, each once.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.lines.chunk_by(|a, b| a.0 == b.0).filter_map(|lines| Some(lines.first()?.0.as_str()))
-    }
-
     /// Whether `policy` judged this request before; it has now.
     pub(crate) fn judged_before_by(&mut self, policy: &Policy) -> bool {
         let judge = std::ptr::from_ref(policy).addr();
-        if self.judges.contains(&judge) {
-            return true;
-        }
-        if let Some(free) = self.judges.iter_mut().find(|judge| **judge == 0) {
-            *free = judge;
+        for place in &mut self.judges {
+            if *place == judge {
+                return true;
+            }
+            if *place == 0 {
+                *place = judge;
+                return false;
+            }
         }
         false
     }
+}
+
+/// A header map has no more than 32 768 names.
+fn number_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// Whether `name` folds to a protected name.
@@ -160,7 +486,7 @@ pub(crate) fn is_protected(name: &str, own: &[HeaderName]) -> bool {
 
 /// Whether `name`, in lower case, folds to a protected name that is spelled otherwise.
 pub(crate) fn is_alias(name: &str, own: &[HeaderName]) -> bool {
-    PROTECTED_HEADERS.binary_search(&name).is_err() && !own.iter().any(|own| own == name)
+    index_of(name.as_bytes()).is_none() && !own.iter().any(|own| own == name)
 }
 
 /// Folding ignores case and maps every byte that is neither letter nor digit to the hyphen.
@@ -174,6 +500,8 @@ fn folds_to(name: &str, protected: &str) -> bool {
 /// The headers of a request, as the policy reads them.
 pub(crate) struct HeaderClaims<'a> {
     pub(crate) headers: &'a HeaderMap,
+    /// The look at them, where no fix ran before.
+    pub(crate) scan: Option<&'a Scan<'a>>,
     /// What earlier fixes removed; `None` where no fix ran before.
     pub(crate) removed: Option<&'a Removed>,
     /// Values that were computed, under names that no header can have.
@@ -182,20 +510,77 @@ pub(crate) struct HeaderClaims<'a> {
 
 impl Claims for HeaderClaims<'_> {
     fn lines<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let computed = self.computed.iter().find(|(computed, _)| *computed == name);
-        // The lines of one name were removed together and stand together.
-        let removed = self.removed.map_or(&[][..], |removed| &removed.lines);
-        let start = removed.iter().position(|(removed, _)| removed == name).unwrap_or(removed.len());
-        let length = removed[start..].iter().take_while(|(removed, _)| removed == name).count();
-        let removed = &removed[start..start + length];
-        let hidden =
-            computed.is_some() || !removed.is_empty() || (self.removed.is_some() && is_protected(name, &[]));
-        self.headers
-            .get_all(if hidden { "" } else { name })
-            .into_iter()
-            .chain(removed.iter().map(|(_, value)| value))
-            .map(HeaderValue::as_bytes)
-            .chain(computed.map(|(_, value)| value.as_slice()))
+        match self.scan {
+            _ if name.is_empty() => Lines::One(None),
+            _ if name.starts_with(':') => {
+                let computed = self.computed.iter().find(|(computed, _)| *computed == name);
+                Lines::One(computed.map(|(_, value)| value.as_slice()))
+            }
+            Some(scan) => match index_of(name.as_bytes()) {
+                Some(index) if scan.found.many & (1 << index) == 0 => {
+                    Lines::One(scan.first[index].map(HeaderValue::as_bytes))
+                }
+                Some(index) => Lines::Many(scan.headers.get_all(&NAMES[index]).into_iter()),
+                None => Lines::Many(scan.headers.get_all(name).into_iter()),
+            },
+            None => self.lines_before(name),
+        }
+    }
+}
+
+impl HeaderClaims<'_> {
+    /// Behind another fix: what was removed is read where it was, what came back since is not.
+    #[cold]
+    fn lines_before<'a>(&'a self, name: &str) -> Lines<'a> {
+        let kept = self.removed.and_then(|removed| {
+            let number = removed.number(name)?;
+            let is_there = removed.lines().any(|line| line.name == number);
+            let (first, more) = (removed.first.iter(), removed.more.iter());
+            is_there.then_some(Lines::Kept { number, first, more })
+        });
+        let hidden = self.removed.is_some() && is_protected(name, &[]);
+        match kept {
+            Some(lines) => lines,
+            None if hidden => Lines::One(None),
+            None => Lines::Many(self.headers.get_all(name).into_iter()),
+        }
+    }
+}
+
+/// The lines of one header.
+enum Lines<'a> {
+    /// There is one, or none.
+    One(Option<&'a [u8]>),
+    Many(ValueIter<'a, HeaderValue>),
+    /// They were removed; other headers' lines may stand among those that are left.
+    Kept { number: u32, first: slice::Iter<'a, Option<Line>>, more: slice::Iter<'a, Line> },
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        match self {
+            Self::One(line) => line.take(),
+            Self::Many(lines) => lines.next().map(HeaderValue::as_bytes),
+            Self::Kept { number, first, more } => {
+                let line = first.by_ref().flatten().chain(more.by_ref()).find(|line| line.name == *number)?;
+                Some(line.value.as_bytes())
+            }
+        }
+    }
+}
+
+impl<'a> DoubleEndedIterator for Lines<'a> {
+    fn next_back(&mut self) -> Option<&'a [u8]> {
+        match self {
+            Self::One(line) => line.take(),
+            Self::Many(lines) => lines.next_back().map(HeaderValue::as_bytes),
+            Self::Kept { number, first, more } => {
+                let line = first.by_ref().flatten().chain(more.by_ref()).rfind(|line| line.name == *number)?;
+                Some(line.value.as_bytes())
+            }
+        }
     }
 }
 
@@ -224,7 +609,9 @@ mod tests {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), "v".parse().unwrap());
         }
         let own: Vec<HeaderName> = own.iter().map(|name| own_header(name).unwrap()).collect();
-        sanitize(&mut headers, &own);
+        let mut doomed = Doomed::new();
+        own.into_iter().for_each(|name| doomed.add(name));
+        doomed.scan(&headers).into_found().remove(&mut headers, |_, _| ());
         headers.keys().map(ToString::to_string).collect()
     }
 

@@ -58,7 +58,7 @@
 //! | read the networks that a provider publishes | [`Ranges`] | `ranges.rs` |
 //! | hide the name of a CGI script | [`ScriptNameStripper`] | `script_name_stripper.rs` |
 //! | repair a path that a server split in the wrong place | [`LighttpdCgiRootFix`] | `lighttpd_cgi_root_fix.rs` |
-//! | answer 400 or 421 where the origin is not what you demand | [`Guard`] | `guard.rs` |
+//! | answer 400 or 421 where the origin is not what you demand | `Guard`, with the feature `guard` | `guard.rs` |
 //! | be told what a policy permits and should not | [`Policy::lint`], the module [`lint`] | the crate `proxyfix-policy` |
 //! | be told when the policy and the proxies do not fit | [`Sentinels`] | `sentinels.rs` |
 //! | write a fix, or stack several | [`Fix`], [`Fixed`], [`layer`] | `fix.rs` |
@@ -93,12 +93,14 @@ pub mod config;
 mod custom_proxy_fix;
 pub mod events;
 mod fix;
+#[cfg(feature = "guard")]
 mod guard;
 mod head;
 mod headers;
 mod lighttpd_cgi_root_fix;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod origin;
 mod original;
 pub mod presets;
 mod proof;
@@ -119,17 +121,20 @@ pub use canonical::Canonical;
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub use config::Config;
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
-pub use fix::{Fix, FixLayer, Fixed, layer};
+pub use fix::{Connection, Fix, FixLayer, Fixed, layer};
+#[cfg(feature = "guard")]
+#[cfg_attr(docsrs, doc(cfg(feature = "guard")))]
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};
 pub use headers::PROTECTED_HEADERS;
 pub use lighttpd_cgi_root_fix::{LighttpdCGIRootFix, LighttpdCgiRootFix};
+pub use origin::Origin;
 pub use original::{KeepOriginal, Original, restore};
 pub use presets::Preset;
 pub use proof::Proof;
 pub use proxy_fix::{ProxyFix, ProxyFixBuilder};
 pub use proxyfix_policy::{
     Claims, ClientKey, Ending, Error, Family, Field, Forwarded, Front, Gate, Hop, Host, IpNet, KeyWidths,
-    Mount, Origin, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
+    Mount, Outcome, Peer, Place, Policy, PolicyBuilder, Port, Prefix, Received, Refusal, Scheme,
     Step, Topology, TrustedProxies, Verdict, Walk, Written, forwarded, lint,
 };
 pub use ranges::Ranges;

@@ -22,9 +22,9 @@
 //! ```
 
 use http::request::Parts;
-use proxyfix_policy::{Mount, Prefix};
+use proxyfix_policy::{Mount, Peer, Prefix};
 
-use crate::Fix;
+use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{mount_may_change, set_mount};
 use crate::{events, uri};
@@ -67,7 +67,8 @@ impl Fix for LighttpdCgiRootFix {
         if !mount_may_change(parts) || !uri::has_path(parts) {
             return;
         }
-        let Some(mount) = parts.extensions.get::<Mount>() else { return };
+        // Of a proxy that states no prefix, the mount is the root.
+        let mount = parts.extensions.get::<Mount>().cloned().unwrap_or_default();
         if mount.is_split_at(&self.root) {
             events::already_applied();
             return;
@@ -79,11 +80,16 @@ impl Fix for LighttpdCgiRootFix {
                 set_mount(parts, mount);
             }
             _ => {
-                if let Some(mount) = parts.extensions.get_mut::<Mount>() {
-                    mount.set_tried(&self.root);
-                }
+                let mut mount = mount;
+                mount.set_tried(&self.root);
+                parts.extensions.insert(mount);
             }
         }
+    }
+
+    fn fix_from(&self, _: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.fix(parts);
+        None
     }
 }
 

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`DECISIONS`] `proxyfix_decisions_total` | `ending`: an [`Ending`](crate::Ending) | decisions: one for each request and fix that judges it |
 //! | [`FIELDS`] `proxyfix_fields_total` | `field`: a [`Field`]; `outcome`: `believed`, or a [`Refusal`](crate::Refusal) | values in headers of trusted peers that were taken, or refused and why |
-//! | [`REFUSALS`] `proxyfix_guard_refusals_total` | `reason`: `no-fix`, `no-peer`, `too-large`, `incomplete`, `odd`, `no-host`, `host-not-allowed` or `not-https` | requests that a [`Guard`](crate::Guard) refused |
+//! | [`REFUSALS`] `proxyfix_guard_refusals_total` | `reason`: `no-fix`, `no-peer`, `too-large`, `incomplete`, `odd`, `no-host`, `host-not-allowed` or `not-https` | requests that a `Guard` refused |
 //! | [`SHADOW`] `proxyfix_shadow_differences_total` | `field`: a [`Field`] | values that a policy in the [shadow](crate::Shadow) would have decided otherwise |
 //!
 //! Labels are names out of lists that are ours, such as `client-found` and `malformed`; no client and no
@@ -70,6 +70,7 @@ pub(crate) fn decided(origin: &Origin) {
     }
 }
 
+#[cfg(feature = "guard")]
 pub(crate) fn guard_refused(reason: &'static str) {
     counter!(REFUSALS, "reason" => reason).increment(1);
 }

@@ -39,11 +39,10 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Uri, Version};
-use proxyfix_policy::{Mount, Origin};
+use proxyfix_policy::{Mount, Peer};
 
-use crate::Fix;
+use crate::{Connection, Fix, Origin};
 use crate::fix::fix_is_a_layer;
-use crate::headers::Removed;
 
 /// Keeps the head of each request as it stands, as an [`Original`] in the extensions.
 ///
@@ -72,7 +71,11 @@ impl Fix for KeepOriginal {
         parts.extensions.insert(Original(Arc::new(kept)));
         Original::keep::<Mount>(parts);
         Original::keep::<Origin>(parts);
-        Original::keep::<Removed>(parts);
+    }
+
+    fn fix_from(&self, _: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.fix(parts);
+        None
     }
 }
 
@@ -226,7 +229,7 @@ pub fn restore(parts: &mut Parts) -> bool {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use proxyfix_policy::{Peer, TrustedProxies};
+    use proxyfix_policy::TrustedProxies;
 
     use super::*;
     use crate::{CustomProxyFix, LighttpdCgiRootFix, ProxyFix};

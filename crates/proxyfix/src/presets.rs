@@ -604,10 +604,10 @@ const NGINX: Facts = Facts {
 mod tests {
     use http::Request;
     use http::request::Parts;
-    use proxyfix_policy::{Ending, Origin, Peer};
+    use proxyfix_policy::{Ending, Peer};
 
     use super::*;
-    use crate::{Fix, Proof, ProxyFix};
+    use crate::{Fix, Origin, Proof, ProxyFix};
 
     /// The origin of a request with these headers, decided by the preset for one set of peers.
     #[track_caller]

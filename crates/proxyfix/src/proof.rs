@@ -225,10 +225,10 @@ impl fmt::Debug for Proof {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use proxyfix_policy::{Ending, Origin, TrustedProxies};
+    use proxyfix_policy::{Ending, TrustedProxies};
 
     use super::*;
-    use crate::{Fix, ProxyFix};
+    use crate::{Fix, Origin, ProxyFix};
 
     const OLD: &str = "0123456789abcdef-old";
     const NEW: &str = "0123456789abcdef-new";

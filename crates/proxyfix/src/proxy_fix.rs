@@ -38,9 +38,9 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use proxyfix_policy::{Error, Family, Field, Front, Policy, PolicyBuilder};
+use proxyfix_policy::{Error, Family, Field, Front, Peer, Policy, PolicyBuilder};
 
-use crate::Fix;
+use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{Judge, Options, options};
 
@@ -53,10 +53,10 @@ use crate::head::{Judge, Options, options};
 ///
 /// | thing | after the fix |
 /// | --- | --- |
-/// | [`Origin`](crate::Origin) in the extensions | always |
+/// | [`Origin`](crate::Origin) in the extensions | always, unless it is [not wanted](ProxyFixBuilder::unrecorded) |
 /// | `Host` and, where the request target carries one, the authority | the client's; both agree, to the byte: lower case, no trailing dot, no default port. What is no host, or two `Host` lines, is removed |
 /// | scheme | in `Origin`; in the `Uri` where it carries one |
-/// | [`Mount`](crate::Mount) in the extensions | the prefix, validated |
+/// | [`Mount`](crate::Mount) in the extensions | the prefix, validated, where a proxy or a gateway stated one; without one the application is mounted at the root |
 /// | [`PROTECTED_HEADERS`](crate::PROTECTED_HEADERS), under every alias | removed, whoever sent them |
 /// | [`Peer`](crate::Peer) | unchanged |
 /// | [`Original`](crate::Original) in the extensions | what came in, where [asked for](ProxyFixBuilder::keep_original) |
@@ -110,7 +110,11 @@ impl ProxyFix {
 
 impl Fix for ProxyFix {
     fn fix(&self, parts: &mut Parts) {
-        self.judge.apply(parts, None);
+        self.judge.apply(Connection::default(), parts, None);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.judge.apply(connection, parts, None)
     }
 }
 
@@ -210,10 +214,10 @@ options!(ProxyFixBuilder);
 #[cfg(test)]
 mod tests {
     use http::{Request, Version};
-    use proxyfix_policy::{Origin, Peer, Scheme, TrustedProxies};
+    use proxyfix_policy::{Scheme, TrustedProxies};
 
     use super::*;
-    use crate::CustomProxyFix;
+    use crate::{CustomProxyFix, Origin};
 
     fn trusted() -> TrustedProxies {
         "10.0.0.0/8".parse().unwrap()

@@ -29,11 +29,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use proxyfix_policy::lint::{Code, Finding, Severity};
-use proxyfix_policy::{Error, Policy, TrustedProxies};
+use proxyfix_policy::{Error, Peer, Policy, TrustedProxies};
 
 use crate::fix::fix_is_a_layer;
 use crate::ranges::read_file;
-use crate::{Fix, ProxyFix};
+use crate::{Connection, Fix, ProxyFix};
 
 /// A [`ProxyFix`] whose policy can be replaced while requests run.
 ///
@@ -58,6 +58,10 @@ impl Reloadable {
 impl Fix for Reloadable {
     fn fix(&self, parts: &mut Parts) {
         self.current.load().fix(parts);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.current.load().fix_from(connection, parts)
     }
 }
 

@@ -21,9 +21,9 @@
 //! ```
 
 use http::request::Parts;
-use proxyfix_policy::{Mount, Prefix};
+use proxyfix_policy::{Mount, Peer, Prefix};
 
-use crate::Fix;
+use crate::{Connection, Fix};
 use crate::fix::fix_is_a_layer;
 use crate::head::{mount_may_change, set_mount};
 
@@ -64,6 +64,11 @@ impl Fix for ScriptNameStripper {
             mount.strip_to(&self.prefix);
             set_mount(parts, mount);
         }
+    }
+
+    fn fix_from(&self, _: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.fix(parts);
+        None
     }
 }
 

@@ -32,11 +32,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use proxyfix_policy::{Claims as _, Ending, Field, Gate, IpNet, Origin, Outcome, Policy, Refusal, Verdict};
+use proxyfix_policy::{Claims as _, Ending, Field, Gate, IpNet, Outcome, Peer, Policy, Refusal, Verdict};
 
-use crate::Fix;
+use crate::{Connection, Fix, Origin};
 use crate::fix::fix_is_a_layer;
-use crate::headers::{HeaderClaims, Removed};
+use crate::headers::HeaderClaims;
 
 /// Watches the decisions for what operators forget, and says so as `tracing` events, at warn level.
 ///
@@ -113,7 +113,8 @@ impl Sentinels {
         let origin = parts.extensions.get::<Origin>()?;
         let headers = HeaderClaims {
             headers: &parts.headers,
-            removed: parts.extensions.get::<Removed>(),
+            scan: None,
+            removed: Some(&origin.removed),
             computed: &Vec::new(),
         };
         self.core.try_lock().ok()?.observe(&Seen { origin, headers, path: parts.uri.path() }, now)
@@ -125,6 +126,11 @@ impl Fix for Sentinels {
         if let Some(warning) = self.observe(parts, Instant::now()) {
             tracing::warn!(event = warning.name(), "{warning}");
         }
+    }
+
+    fn fix_from(&self, _: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.fix(parts);
+        None
     }
 }
 
@@ -555,7 +561,7 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use proxyfix_policy::{Family, Hop, Peer, PolicyBuilder, Topology, TrustedProxies};
+    use proxyfix_policy::{Family, Hop, PolicyBuilder, Topology, TrustedProxies};
 
     use super::*;
     use crate::ProxyFix;

@@ -33,9 +33,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use proxyfix_policy::{Claims, Field, Origin, Policy, Received};
+use proxyfix_policy::{Claims, Field, Policy, Received};
 
-use crate::events;
+use crate::{Origin, events};
+
+type Decided = proxyfix_policy::Origin;
 
 /// A policy beside another one: it judges every request as the other does, and its answers are counted
 /// and compared, never given.
@@ -105,7 +107,7 @@ impl Shadow {
         self.0.samples.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    pub(crate) fn compare<C: Claims>(&self, now: &Origin, received: Received, claims: &C) {
+    pub(crate) fn compare<C: Claims>(&self, now: &Decided, received: Received, claims: &C) {
         let inner = &*self.0;
         let then = inner.policy.decide(now.peer(), received, claims);
         inner.requests.fetch_add(1, Ordering::Relaxed);
@@ -126,7 +128,7 @@ impl Shadow {
             if samples.len() == MOST_SAMPLES {
                 samples.pop_front();
             }
-            samples.push_back(Difference { now: now.clone(), then });
+            samples.push_back(Difference { now: now.clone().into(), then: then.into() });
         }
     }
 }
@@ -140,7 +142,7 @@ enum Said<'a> {
     Port(Option<u16>),
 }
 
-fn said(origin: &Origin, field: Field) -> Said<'_> {
+fn said(origin: &Decided, field: Field) -> Said<'_> {
     match field {
         Field::For => Said::Client(origin.client(), origin.is_complete()),
         Field::Proto => Said::Scheme(origin.scheme().as_str()),

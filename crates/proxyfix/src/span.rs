@@ -31,9 +31,11 @@
 //! ```
 
 use http::Request;
-use proxyfix_policy::{Host, Origin};
+use proxyfix_policy::Host;
 use tracing::Span;
 use tracing::field::{Empty, display};
+
+use crate::Origin;
 
 /// A span for a request, with the attributes of its [`Origin`]: for `TraceLayer::make_span_with` of
 /// `tower-http`, behind the fix.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::request::Parts;
 use proxyfix_policy::lint::{Code, Severity};
 use proxyfix_policy::{
-    Error, Family, Field, Gate, Hop, IpNet, Policy, PolicyBuilder, Prefix, Topology, TrustedProxies,
+    Error, Family, Field, Gate, Hop, IpNet, Peer, Policy, PolicyBuilder, Prefix, Topology, TrustedProxies,
 };
 use tower_layer::Layer;
 
@@ -19,7 +19,7 @@ use crate::head::{Judging, Options};
 use crate::presets::Demand;
 use crate::ranges::read_file;
 use crate::{
-    Canonical, CustomProxyFix, Fix, Fixed, Guard, Guarded, KeepOriginal, LighttpdCgiRootFix, Preset, Proof,
+    Canonical, Connection, CustomProxyFix, Fix, Fixed, Guard, Guarded, KeepOriginal, LighttpdCgiRootFix, Preset, Proof,
     ProxyFix, Ranges, ScriptNameStripper, Sentinels, Shadow,
 };
 
@@ -86,18 +86,36 @@ impl Stack {
 
 impl Fix for Stack {
     fn fix(&self, parts: &mut Parts) {
-        for fix in &*self.fixes {
-            match fix {
-                AnyFix::Keep(fix) => fix.fix(parts),
-                AnyFix::Proxy(fix) => fix.fix(parts),
-                #[cfg(feature = "reload")]
-                AnyFix::Reloadable(fix) => fix.fix(parts),
-                AnyFix::Custom(fix) => fix.fix(parts),
-                AnyFix::Stripper(fix) => fix.fix(parts),
-                AnyFix::CgiRoot(fix) => fix.fix(parts),
-                AnyFix::Sentinels(fix) => fix.fix(parts),
-            }
+        self.fixes.fix(parts);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.fixes.fix_from(connection, parts)
+    }
+}
+
+impl AnyFix {
+    fn any(&self) -> &dyn Fix {
+        match self {
+            Self::Keep(fix) => fix,
+            Self::Proxy(fix) => fix,
+            #[cfg(feature = "reload")]
+            Self::Reloadable(fix) => fix,
+            Self::Custom(fix) => fix,
+            Self::Stripper(fix) => fix,
+            Self::CgiRoot(fix) => fix,
+            Self::Sentinels(fix) => fix,
         }
+    }
+}
+
+impl Fix for AnyFix {
+    fn fix(&self, parts: &mut Parts) {
+        self.any().fix(parts);
+    }
+
+    fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
+        self.any().fix_from(connection, parts)
     }
 }
 
@@ -150,6 +168,8 @@ impl Config {
             proofs: proof.map(|proof| (policy.gate(), proof)).into_iter().collect(),
             shadow: shadow.clone(),
             accepted: self.accepted()?,
+            // The guard has to find the origin.
+            unrecorded: false,
         };
         let keys = self.fixes.as_deref().unwrap_or(&[FixKey::ProxyFix]);
         let has_proxy_fix = keys.iter().any(|key| matches!(key, FixKey::ProxyFix));

@@ -1,0 +1,279 @@
+//! Counts what the layers cost on a request, and compares it with what is recorded.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{ROOT, Result, Server, command, metadata, run, server, set_up};
+
+/// What counts instructions.
+pub(super) const COUNTER: Server = server(&["valgrind"], "valgrind", &[]);
+
+/// Where the costs are recorded.
+const FILE: &str = "benches/layers/costs.json";
+
+/// The command that records them anew.
+const RECORD: &str = "cargo xtask bench layers --record";
+
+/// How far instructions may be from the record, in percent and in addition.
+///
+/// Where nothing changes they are the same to the last, on any processor and wherever the checkout is;
+/// this much a change of the code may move without a word.
+const MARGIN: (u64, u64) = (2, 8);
+
+/// The same, where another compiler or C library is used than for the record. Two releases of the compiler
+/// moved costs by 1.3 percent, and other hashes of the types move them by up to 60.
+const WIDE_MARGIN: (u64, u64) = (10, 64);
+
+/// What one call of a case takes beyond its floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cost {
+    instructions: u64,
+    /// Reallocations included.
+    allocations: u64,
+    bytes: u64,
+}
+
+/// The costs of all cases, and of what they are a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Costs {
+    compiler: String,
+    libc: String,
+    cases: BTreeMap<String, Cost>,
+}
+
+/// Counts and compares, as a part of `cargo xtask test`.
+pub(super) fn check() -> Result {
+    if let Some(why) = no_counter() {
+        println!("\n== costs: NOT CHECKED, because {why}");
+        return Ok(());
+    }
+    let costs = count()?;
+    let text = fs::read_to_string(Path::new(ROOT).join(FILE)).unwrap_or_default();
+    let recorded =
+        Costs::read(&text).ok_or_else(|| format!("{FILE} is no record of costs: make one by `{RECORD}`"))?;
+    if !recorded.is_comparable(&costs) {
+        println!(
+            "ATTENTION: recorded with {} and {}, counted with {} and {}. What is 10 % dearer fails; what is cheaper \
+             passes, and the bytes of allocations are not compared",
+            recorded.compiler, recorded.libc, costs.compiler, costs.libc
+        );
+    }
+    match recorded.compare(&costs)[..] {
+        [] => {
+            println!("{} costs are as recorded in {FILE}", costs.cases.len());
+            Ok(())
+        }
+        ref findings => Err(format!(
+            "the layers do not cost what {FILE} says:\n  {}\n\
+             Mend what became dearer; or, where it has to be so, record it by `{RECORD}`, \
+             and say in the commit what it buys. What became cheaper is to be recorded, too, so that it stays",
+            findings.join("\n  ")
+        )),
+    }
+}
+
+/// Counts, and compares or records.
+pub(super) fn bench(options: &[&str]) -> Result {
+    match *options {
+        [] => {
+            set_up(&COUNTER)?;
+            check()
+        }
+        ["--record"] => {
+            if let Some(why) = no_counter() {
+                return Err(format!("nothing is recorded, because {why}"));
+            }
+            set_up(&COUNTER)?;
+            let text = count()?.write();
+            fs::write(Path::new(ROOT).join(FILE), text).map_err(|error| format!("{FILE}: {error}"))?;
+            println!("{FILE} is written: commit it with what it is the cost of");
+            Ok(())
+        }
+        _ => Err("`bench layers` has one option, `--record`".to_owned()),
+    }
+}
+
+/// Why nothing can be counted here, if so.
+fn no_counter() -> Option<String> {
+    use std::env::consts::{ARCH, OS};
+    let counts = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    (!counts).then(|| format!("costs are counted on x86-64 Linux, and this is {ARCH} {OS}"))
+}
+
+/// Builds the program that counts, and runs it.
+fn count() -> Result<Costs> {
+    let metadata = metadata()?;
+    let dir = Path::new(metadata["target_directory"].as_str().unwrap_or_default()).join("layers");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let target = text(&dir);
+    // Compiled as the record was, wherever the checkout is and whatever the user has configured.
+    let wrapper = format!("RUSTC_WRAPPER={ROOT}/benches/layers/rustc.sh");
+    let mut build = vec![&*wrapper, "RUSTFLAGS=", "CARGO_INCREMENTAL=0"];
+    build.extend(["cargo", "build", "--release", "--locked"]);
+    build.extend(["--manifest-path", "benches/layers/Cargo.toml", "--target-dir", &target, "--bin", "count"]);
+    run("counter", &build, "mend what the compiler names above")?;
+    let file: PathBuf = dir.join("costs.json");
+    let program = text(&dir.join("release/count"));
+    run("costs", &[&program, "--json", &text(&file)], "see what it says above")?;
+    let cases = fs::read_to_string(&file).ok().and_then(|text| cases(&serde_json::from_str(&text).ok()?));
+    Ok(Costs {
+        compiler: said("rustc", "--version"),
+        libc: said("getconf", "GNU_LIBC_VERSION"),
+        cases: cases.ok_or_else(|| format!("{} is not as expected: remove it", file.display()))?,
+    })
+}
+
+/// The first line that a program says, or that it says nothing.
+fn said(program: &str, option: &str) -> String {
+    let output = command(program).arg(option).output().map(|output| output.stdout).unwrap_or_default();
+    let line = String::from_utf8_lossy(&output).lines().next().unwrap_or_default().trim().to_owned();
+    if line.is_empty() { format!("an unknown {program}") } else { line }
+}
+
+/// Reads the costs of cases.
+fn cases(value: &Value) -> Option<BTreeMap<String, Cost>> {
+    let case = |(name, cost): (&String, &Value)| {
+        let number = |name| cost[name].as_u64();
+        let (instructions, allocations) = (number("instructions")?, number("allocations")?);
+        Some((name.clone(), Cost { instructions, allocations, bytes: number("bytes")? }))
+    };
+    value.as_object()?.iter().map(case).collect()
+}
+
+impl Costs {
+    /// Reads what `write` wrote.
+    fn read(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let text = |name| value[name].as_str().map(str::to_owned);
+        Some(Self { compiler: text("compiler")?, libc: text("libc")?, cases: cases(&value["cases"])? })
+    }
+
+    /// JSON with a case a line, so that a diff shows what changed.
+    fn write(&self) -> String {
+        let line = |(name, cost): (&String, &Cost)| {
+            let Cost { instructions, allocations, bytes } = cost;
+            format!(
+                "    {name:?}: {{ \"instructions\": {instructions}, \"allocations\": {allocations}, \
+                 \"bytes\": {bytes} }}"
+            )
+        };
+        let cases: Vec<_> = self.cases.iter().map(line).collect();
+        format!(
+            "{{\n  \"compiler\": {:?},\n  \"libc\": {:?},\n  \"cases\": {{\n{}\n  }}\n}}\n",
+            self.compiler,
+            self.libc,
+            cases.join(",\n")
+        )
+    }
+
+    /// Whether the same code costs the same in both.
+    fn is_comparable(&self, other: &Self) -> bool {
+        (&self.compiler, &self.libc) == (&other.compiler, &other.libc)
+    }
+
+    /// What is not as in this record, a line each.
+    fn compare(&self, counted: &Self) -> Vec<String> {
+        let exact = self.is_comparable(counted);
+        let mut findings = Vec::new();
+        for (name, now) in &counted.cases {
+            let Some(then) = self.cases.get(name) else {
+                findings.push(format!("{name} is not recorded"));
+                continue;
+            };
+            findings.extend(then.compare(*now, exact).into_iter().map(|finding| format!("{name} {finding}")));
+        }
+        let gone = self.cases.keys().filter(|name| !counted.cases.contains_key(*name));
+        findings.extend(gone.map(|name| format!("{name} is recorded, and there is no such case")));
+        findings
+    }
+}
+
+impl Cost {
+    /// What is not as in this record; all that differs, or what the compiler cannot have done.
+    fn compare(self, now: Self, exact: bool) -> Vec<String> {
+        let (percent, more) = if exact { MARGIN } else { WIDE_MARGIN };
+        let margin = self.instructions * percent / 100 + more;
+        let dearer = now.instructions > self.instructions + margin;
+        let cheaper = exact && now.instructions + margin < self.instructions;
+        let differs = [
+            ("instructions", self.instructions, now.instructions, dearer || cheaper),
+            ("allocations", self.allocations, now.allocations, self.allocations != now.allocations),
+            ("bytes", self.bytes, now.bytes, exact && self.bytes != now.bytes),
+        ];
+        let said = differs.into_iter().filter(|(.., differs)| *differs).map(|(what, then, now, _)| {
+            let allowed = match what {
+                "instructions" => format!(" (± {margin} are allowed)"),
+                _ => String::new(),
+            };
+            let how = if now > then { "dearer" } else { "cheaper" };
+            format!("is {how}: {now} {what}, recorded are {then}{allowed}")
+        });
+        said.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COST: Cost = Cost { instructions: 1000, allocations: 2, bytes: 300 };
+
+    fn costs(compiler: &str, cases: &[(&str, Cost)]) -> Costs {
+        let cases = cases.iter().map(|(name, cost)| ((*name).to_owned(), *cost)).collect();
+        Costs { compiler: compiler.to_owned(), libc: "glibc 2.36".to_owned(), cases }
+    }
+
+    /// What is said of one case that was `COST`.
+    fn findings(compiler: &str, now: Cost) -> Vec<String> {
+        costs("rustc 1", &[("a: b", COST)]).compare(&costs(compiler, &[("a: b", now)]))
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let record = costs("rustc 1", &[("a: b", COST), ("c: d", COST)]);
+        assert_eq!(Costs::read(&record.write()), Some(record));
+        assert_eq!(Costs::read(""), None);
+    }
+
+    #[test]
+    fn within_the_margin_nothing_is_said() {
+        for instructions in [972, 1000, 1028] {
+            assert!(findings("rustc 1", Cost { instructions, ..COST }).is_empty(), "{instructions}");
+        }
+    }
+
+    #[test]
+    fn dearer_and_cheaper_have_to_be_recorded() {
+        let said = |now| findings("rustc 1", now);
+        assert_eq!(
+            said(Cost { instructions: 1029, ..COST }),
+            ["a: b is dearer: 1029 instructions, recorded are 1000 (± 28 are allowed)"]
+        );
+        assert_eq!(
+            said(Cost { instructions: 971, ..COST }),
+            ["a: b is cheaper: 971 instructions, recorded are 1000 (± 28 are allowed)"]
+        );
+        assert_eq!(
+            said(Cost { allocations: 3, bytes: 332, ..COST }),
+            ["a: b is dearer: 3 allocations, recorded are 2", "a: b is dearer: 332 bytes, recorded are 300"]
+        );
+    }
+
+    #[test]
+    fn another_compiler_may_do_better_but_not_much_worse() {
+        let said = |now| findings("rustc 2", now).len();
+        assert_eq!(said(Cost { instructions: 1164, bytes: 400, ..COST }), 0);
+        assert_eq!(said(Cost { instructions: 1165, ..COST }), 1);
+        assert_eq!(said(Cost { instructions: 1, ..COST }), 0);
+        assert_eq!(said(Cost { allocations: 3, ..COST }), 1);
+    }
+
+    #[test]
+    fn every_case_is_recorded_and_every_record_a_case() {
+        let findings = costs("rustc 1", &[("old: b", COST)]).compare(&costs("rustc 1", &[("new: b", COST)]));
+        assert_eq!(findings, ["new: b is not recorded", "old: b is recorded, and there is no such case"]);
+    }
+}
