@@ -14,6 +14,8 @@ pub mod ours;
 #[cfg(feature = "peers")]
 pub mod peers;
 #[cfg(feature = "peers")]
+pub mod scale;
+#[cfg(feature = "peers")]
 pub mod sets;
 
 pub use inputs::Input;
@@ -37,6 +39,8 @@ pub enum Kind {
     Peer,
     /// A crate of others, as a function that is given the request.
     Function,
+    /// A set of networks, asked for many addresses; the request is none of its business.
+    Set,
 }
 
 /// One way to answer an input.
@@ -72,5 +76,7 @@ pub fn cases() -> Vec<Case> {
         #[cfg(feature = "peers")]
         cases.extend(limit::cases(input).into_iter().chain(peers::cases(input)));
     }
+    #[cfg(feature = "peers")]
+    cases.extend(sets::SIZES.into_iter().flat_map(sets::cases).chain(scale::cases()));
     cases
 }

@@ -5,10 +5,16 @@
 //! Each set is asked for the same 256 addresses, half of which it holds.
 
 use std::collections::HashSet;
+use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proxyfix_policy::{Peer, TrustedProxies};
+
+use crate::{Case, Input, Kind, Request};
+
+/// The name of our own set among the cases.
+pub const OURS: &str = "proxyfix";
 
 /// How many networks the compared sets have.
 pub const SIZES: [usize; 4] = [6, 22, 200, 8_000];
@@ -137,12 +143,29 @@ pub fn addresses(networks: &[IpNet]) -> Vec<IpAddr> {
     addresses
 }
 
+/// The cases of the set of `size` networks, in which each crate is asked for all addresses once.
+pub fn cases(size: usize) -> Vec<Case> {
+    let input = leak(format!("set-{size}"));
+    let case = |Searched { name, run }| {
+        let call = Box::new(move |_: &Request| {
+            black_box(run());
+            None
+        });
+        Case { name, kind: Kind::Set, input, floor: None, call }
+    };
+    rivals(&networks(size)).into_iter().map(case).collect()
+}
+
+/// An input without a client, for cases that read no request.
+fn leak(name: String) -> &'static Input {
+    let peer = (Ipv4Addr::LOCALHOST, 0).into();
+    Box::leak(Box::new(Input { name: name.leak(), peer, target: "/", headers: Vec::new(), client: None }))
+}
+
 /// A crate with a set that is built: looks up all addresses and says how many the set holds.
 pub struct Searched {
-    /// The crate, and what of it.
+    /// The crate.
     pub name: &'static str,
-    /// Whether this is ours.
-    pub ours: bool,
     /// One run over all addresses.
     pub run: Box<dyn Fn() -> usize>,
 }
@@ -154,7 +177,7 @@ fn searched<T: Copy + 'static>(
     held: impl Fn(T) -> bool + 'static,
 ) -> Searched {
     let run = move || asked.iter().filter(|one| held(**one)).count();
-    Searched { name, ours: false, run: Box::new(run) }
+    Searched { name, run: Box::new(run) }
 }
 
 /// Every crate with a set of `networks`, asked for the same addresses; first the loop alone.
@@ -163,11 +186,11 @@ pub fn rivals(networks: &[IpNet]) -> Vec<Searched> {
     let v4 = || networks.iter().filter_map(|net| if let IpNet::V4(net) = net { Some(*net) } else { None });
     let v6 = || networks.iter().filter_map(|net| if let IpNet::V6(net) = net { Some(*net) } else { None });
     vec![
-        searched("nothing: the loop alone", asked.clone(), |ip| ip.is_ipv4()),
+        searched("loop", asked.clone(), |ip| ip.is_ipv4()),
         ours(networks, &asked),
         {
             let networks = networks.to_vec();
-            searched("ipnet, a linear search", asked.clone(), move |ip| {
+            searched("ipnet-linear", asked.clone(), move |ip| {
                 networks.iter().any(|network| network.contains(&ip))
             })
         },
@@ -184,7 +207,7 @@ pub fn rivals(networks: &[IpNet]) -> Vec<Searched> {
                 .collect::<Ipv6RTrieSet>()
                 .compress();
             // The root is always in the set, and no network of ours.
-            searched("iptrie, LC-trie", asked.clone(), move |ip| match ip {
+            searched("iptrie", asked.clone(), move |ip| match ip {
                 IpAddr::V4(ip) => v4.lookup(&ip).len() > 0,
                 IpAddr::V6(ip) => v6.lookup(&ip).len() > 0,
             })
@@ -195,7 +218,7 @@ pub fn rivals(networks: &[IpNet]) -> Vec<Searched> {
                 v4().map(|net| (net.network().to_bits(), net.prefix_len())).collect();
             let v6: PrefixSet<(u128, u8)> =
                 v6().map(|net| (net.network().to_bits(), net.prefix_len())).collect();
-            searched("prefix-trie, PrefixSet", asked.clone(), move |ip| match ip {
+            searched("prefix-trie", asked.clone(), move |ip| match ip {
                 IpAddr::V4(ip) => v4.is_covered(&(ip.to_bits(), 32)),
                 IpAddr::V6(ip) => v6.is_covered(&(ip.to_bits(), 128)),
             })
@@ -216,7 +239,7 @@ pub fn rivals(networks: &[IpNet]) -> Vec<Searched> {
                 v4().map(|net| net.network().to_bits()..=net.broadcast().to_bits()).collect();
             let v6: RangeInclusiveSet<u128> =
                 v6().map(|net| net.network().to_bits()..=net.broadcast().to_bits()).collect();
-            searched("rangemap, RangeInclusiveSet", asked.clone(), move |ip| match ip {
+            searched("rangemap", asked.clone(), move |ip| match ip {
                 IpAddr::V4(ip) => v4.contains(&ip.to_bits()),
                 IpAddr::V6(ip) => v6.contains(&ip.to_bits()),
             })
@@ -238,5 +261,19 @@ fn ours(networks: &[IpNet], asked: &[IpAddr]) -> Searched {
     // A peer is made of an address once a request, whatever it is asked for.
     let asked: Vec<Peer> = asked.iter().copied().map(Peer::from).collect();
     let run = move || asked.iter().filter(|peer| trusted.allows(peer)).count();
-    Searched { name: "proxyfix, TrustedProxies", ours: true, run: Box::new(run) }
+    Searched { name: OURS, run: Box::new(run) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_sets_hold_the_same_half_of_the_addresses() {
+        for size in SIZES {
+            for searched in rivals(&networks(size)).into_iter().skip(1) {
+                assert_eq!((searched.run)(), LOOKUPS / 2, "{} of {size}", searched.name);
+            }
+        }
+    }
 }
