@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Result, Server, fuzz, metadata, run, set_up};
+use super::layers::COUNTER;
+use super::{ROOT, Result, Server, fuzz, metadata, run, set_up};
+
+/// What sends requests.
+const WRK: Server = Server { programs: &["wrk"], package: "wrk", renamed: &[] };
 
 /// What is measured beside the gateways, and what measures.
 const SERVERS: &[Server] = &[
     Server { programs: &["nginx"], package: "nginx", renamed: &[] },
     Server { programs: &["lighttpd"], package: "lighttpd", renamed: &[] },
-    Server { programs: &["wrk"], package: "wrk", renamed: &[] },
+    WRK,
     Server { programs: &["cc"], package: "gcc", renamed: &[] },
     // Headers stand beside the programs.
     Server {
@@ -23,6 +27,47 @@ const SERVERS: &[Server] = &[
         renamed: &[("dnf", "golang"), ("apk", "go"), ("pacman", "go"), ("brew", "go")],
     },
 ];
+
+/// What is measured around a router, and what counts instructions.
+const LAYERS: [&Server; 2] = [&COUNTER, &WRK];
+
+/// Counts and times the layers beside the crates of others, and writes `BENCHMARKS.md` and its plots.
+///
+/// A short run writes into the target directory.
+pub(super) fn all(options: &[&str]) -> Result {
+    let quick = match *options {
+        [] => false,
+        ["--quick"] => true,
+        _ => return Err("`bench` has one option, `--quick`, and the parts `layers` and `gateway`".to_owned()),
+    };
+    println!("== set-up: what measures");
+    for server in LAYERS {
+        set_up(server)?;
+    }
+    let metadata = metadata()?;
+    let dir = Path::new(metadata["target_directory"].as_str().unwrap_or_default()).join("layers");
+    let into = if quick { dir.join("quick") } else { Path::new(ROOT).to_owned() };
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (target, into) = (text(&dir), text(&into));
+    // Compiled as the costs are that are recorded.
+    let wrapper = format!("RUSTC_WRAPPER={ROOT}/benches/layers/rustc.sh");
+    let cargo = [&*wrapper, "RUSTFLAGS=", "CARGO_INCREMENTAL=0", "cargo"];
+    let package = ["--locked", "--manifest-path", "benches/layers/Cargo.toml", "--target-dir", &target];
+    let feature = ["--features", "peers"];
+    let build = [&cargo[..], &["build", "--release"], &package, &feature].concat();
+    run("programs", &build, "mend what the compiler names above")?;
+    let mut bench = [&cargo[..], &["bench", "--bench", "times"], &package, &feature].concat();
+    if quick {
+        bench.extend(["--", "--quick"]);
+    }
+    run("times", &bench, "mend what is named above")?;
+    let mut report = vec!["--into", &into];
+    if quick {
+        report.push("--quick");
+    }
+    let program = text(&dir.join("release/report"));
+    run("report", &[&[&*program], &report[..]].concat(), "see what it says above")
+}
 
 /// Measures the gateways.
 pub(super) fn gateway(options: &[&str]) -> Result {

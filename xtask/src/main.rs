@@ -27,6 +27,10 @@ Tasks:
   fuzz [--seconds <N>] [<target>...]
          build the fuzz targets, which takes a C++ compiler, and run each, or
          those named, for N seconds (60 by default); fuzz/README.md says more
+  bench [--quick]
+         install valgrind and wrk, where they are missing, then count and time the
+         layers beside the crates of others, and write BENCHMARKS.md and
+         docs/benchmarks/; a short run writes into target/layers/quick
   bench layers [--record]
          install valgrind, where it is missing, then count what the layers cost,
          and compare it with benches/layers/costs.json, or write that file
@@ -135,6 +139,7 @@ fn main() -> ExitCode {
         ["fuzz", ref options @ ..] => fuzz::fuzz(options),
         ["bench", "gateway", ref options @ ..] => bench::gateway(options),
         ["bench", "layers", ref options @ ..] => layers::bench(options),
+        ["bench", ref options @ ..] => bench::all(options),
         ["size", ref options @ ..] => size::size(options),
         _ => Err(format!("there is no task `{}`: `cargo xtask help` lists the tasks", words.join(" "))),
     };

@@ -8,7 +8,15 @@ use std::net::IpAddr;
 pub mod allocations;
 pub mod floor;
 pub mod inputs;
+#[cfg(feature = "peers")]
+pub mod limit;
 pub mod ours;
+#[cfg(feature = "peers")]
+pub mod peers;
+#[cfg(feature = "peers")]
+pub mod scale;
+#[cfg(feature = "peers")]
+pub mod sets;
 
 pub use inputs::Input;
 
@@ -27,8 +35,12 @@ pub enum Kind {
     Layer,
     /// A loop written by hand for the one input: what a right answer takes at least.
     Limit,
-    /// A crate of others.
+    /// A crate of others, as a layer.
     Peer,
+    /// A crate of others, as a function that is given the request.
+    Function,
+    /// A set of networks, asked for many addresses; the request is none of its business.
+    Set,
 }
 
 /// One way to answer an input.
@@ -46,7 +58,7 @@ pub struct Case {
 }
 
 /// What a case does.
-pub type Call = Box<dyn FnMut(&Request) -> Answer + Send>;
+pub type Call = Box<dyn FnMut(&Request) -> Answer>;
 
 impl Case {
     /// The name among all cases: `proxy-one-entry: recorded`.
@@ -61,7 +73,10 @@ pub fn cases() -> Vec<Case> {
     for input in inputs::all() {
         cases.push(floor::case(input));
         cases.extend(ours::cases(input));
-        // Those of others join here: `#[cfg(feature = "peers")] cases.extend(peers::cases(input));`
+        #[cfg(feature = "peers")]
+        cases.extend(limit::cases(input).into_iter().chain(peers::cases(input)));
     }
+    #[cfg(feature = "peers")]
+    cases.extend(sets::SIZES.into_iter().flat_map(sets::cases).chain(scale::cases()));
     cases
 }

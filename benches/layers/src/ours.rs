@@ -25,8 +25,7 @@ pub fn cases(input: &'static Input) -> Vec<Case> {
         let fix = builder.build().expect("a policy");
         Case { name, kind: Kind::Layer, input, floor: Some(floor::NAME), call: layer(fix) }
     };
-    // With the unrecorded mode: `let mut cases = vec![…, case("unrecorded", builder().unrecorded())];`
-    let mut cases = vec![case("recorded", builder())];
+    let mut cases = vec![case("recorded", builder()), case("unrecorded", builder().unrecorded())];
     if input.name == "proxy-three" {
         cases.push(case("recorded-absolute", builder().absolute_uri()));
     }

@@ -17,10 +17,11 @@ static ALLOCATOR: Counting = Counting;
 
 /// What `--help` prints.
 const HELP: &str = "\
-Usage: count [--only <WORD>] [--json <FILE>]
+Usage: count [--only <WORD>] [--json <FILE>] [--all <FILE>]
 
   --only <WORD>  the cases whose input or name contains the word
-  --json <FILE>  write the costs of our layers there, too";
+  --json <FILE>  write the costs of our layers there, too
+  --all <FILE>   write the costs of all cases there, with their answers, a case a line";
 
 /// The outcome of a step: an error says what failed, and why.
 type Result<T = ()> = std::result::Result<T, String>;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result {
     let mut words = env::args().skip(1);
-    let (mut only, mut json) = (String::new(), None);
+    let (mut only, mut json, mut all) = (String::new(), None, None);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} takes a value\n{HELP}"));
         match word.as_str() {
@@ -61,6 +62,7 @@ fn run() -> Result {
             }
             "--only" => only = value()?,
             "--json" => json = Some(value()?),
+            "--all" => all = Some(value()?),
             "--help" | "-h" => {
                 println!("{HELP}");
                 return Ok(());
@@ -73,6 +75,9 @@ fn run() -> Result {
     print!("{}", table(&chosen, &counts));
     if let Some(file) = json {
         fs::write(&file, document(&chosen, &counts)).map_err(|error| format!("{file}: {error}"))?;
+    }
+    if let Some(file) = all {
+        fs::write(&file, lines(&chosen, &counts)).map_err(|error| format!("{file}: {error}"))?;
     }
     match chosen.iter().zip(&counts).find(|(case, count)| is_ours(case) && is_wrong(case, count)) {
         Some((case, _)) => Err(format!("{} is wrong: mend it before its cost", case.id())),
@@ -277,4 +282,23 @@ fn document(cases: &[Case], counts: &[Count]) -> String {
         .collect();
     lines.sort_unstable();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
+
+/// The costs of all cases, and what they answer, for the program that compares them.
+fn lines(cases: &[Case], counts: &[Count]) -> String {
+    let mut text = String::new();
+    for (case, cost) in costs(cases, counts) {
+        let answer = cost.answer.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+        let _ = writeln!(
+            text,
+            "{}\t{}\t{:?}\t{}\t{}\t{}\t{answer}",
+            case.input.name,
+            case.name,
+            case.kind,
+            cost.instructions,
+            cost.allocations + cost.reallocations,
+            cost.bytes,
+        );
+    }
+    text
 }

@@ -1,0 +1,150 @@
+//! Hello world under load: what a layer adds to the user time of a request.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::{Result, beside, median};
+
+/// What the load is sent to, the first of which is what the others are compared with.
+pub(crate) const VARIANTS: [(&str, &str); 8] = [
+    ("bare", "nothing"),
+    ("proxyfix", "`proxyfix_axum::wrap`, the origin recorded"),
+    ("proxyfix-unrecorded", "`proxyfix_axum::wrap`, nothing recorded"),
+    ("no-op-outside", "a layer that does nothing, from outside"),
+    ("no-op-inside", "a layer that does nothing, by `Router::layer`"),
+    ("axum-client-ip", "the extractor of axum-client-ip, in the handler"),
+    ("tower-real-ip", "tower-real-ip by `Router::layer`, and its extractor"),
+    ("unconnected", "nothing, and no `ConnectInfo` either"),
+];
+
+/// What one proxy says of a request.
+const HEADERS: [&str; 3] =
+    ["X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "X-Real-IP: 203.0.113.9"];
+
+/// Of each variant, in the order above.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loads {
+    pub(crate) rounds: usize,
+    pub(crate) seconds: u64,
+    /// User time of a request in microseconds, in each round.
+    pub(crate) user: Vec<Vec<f64>>,
+    /// The same with the time that the kernel spent for it.
+    pub(crate) both: Vec<Vec<f64>>,
+    /// Who the client is, in its opinion.
+    pub(crate) answers: Vec<String>,
+}
+
+impl Loads {
+    /// The median of the ratios to the first variant, round by round, and the smallest and the largest.
+    pub(crate) fn ratios(series: &[Vec<f64>], variant: usize) -> [f64; 3] {
+        let ratios = series[variant].iter().zip(&series[0]).map(|(one, bare)| one / bare);
+        let ratios: Vec<_> = ratios.collect();
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        [median(&ratios), least, ratios.iter().copied().fold(0.0, f64::max)]
+    }
+}
+
+pub(crate) fn measure(quick: bool) -> Result<Loads> {
+    let (rounds, seconds) = if quick { (2, 1) } else { (15, 2) };
+    let mut servers = VARIANTS.iter().map(|variant| Server::start(variant.0)).collect::<Result<Vec<_>>>()?;
+    let mut loads = Loads {
+        rounds,
+        seconds,
+        user: vec![Vec::new(); VARIANTS.len()],
+        both: vec![Vec::new(); VARIANTS.len()],
+        answers: Vec::new(),
+    };
+    for server in &servers {
+        loads.answers.push(server.who()?);
+    }
+    // The first round warms up.
+    for round in 0..=rounds {
+        for turn in 0..VARIANTS.len() {
+            let which = (turn + round) % VARIANTS.len();
+            let server = &mut servers[which];
+            let before = server.used()?;
+            let requests = server.load(seconds)?;
+            let after = server.used()?;
+            if round > 0 {
+                loads.user[which].push((after[0] - before[0]) / requests);
+                loads.both[which].push((after.iter().sum::<f64>() - before.iter().sum::<f64>()) / requests);
+            }
+        }
+    }
+    Ok(loads)
+}
+
+/// A process with one of the variants, which ends with its input.
+struct Server {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Server {
+    fn start(variant: &str) -> Result<Self> {
+        let failed = |why: &str| format!("the server {variant} does not start: {why}");
+        let mut command = Command::new(beside("hello")?);
+        command.arg(variant).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().map_err(|error| failed(&error.to_string()))?;
+        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err(failed("it has no pipes"));
+        };
+        let mut server = Self { process, input, output: BufReader::new(output), port: 0 };
+        server.port = server.line()?.parse().map_err(|_| failed("it says no port"))?;
+        Ok(server)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).map_err(|error| format!("a server says nothing: {error}"))?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// The microseconds that it took so far, of the user and of the system.
+    fn used(&mut self) -> Result<[f64; 2]> {
+        writeln!(self.input).map_err(|error| format!("a server does not listen: {error}"))?;
+        let line = self.line()?;
+        let times: Vec<f64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        times.try_into().map_err(|_| format!("a server says {line:?} of its times"))
+    }
+
+    /// Sends requests for so long, and says how many were answered.
+    fn load(&self, seconds: u64) -> Result<f64> {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["--threads", "1", "--connections", "32", "--duration", &format!("{seconds}s")]);
+        for header in HEADERS {
+            wrk.args(["--header", header]);
+        }
+        wrk.arg(format!("http://127.0.0.1:{}/", self.port));
+        let output = wrk.output().map_err(|error| format!("wrk does not start ({error}): install it"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let requests = text.lines().find_map(|line| line.trim().split_once(" requests in "));
+        let bad = text.contains("Non-2xx") || text.contains("Socket errors");
+        match requests.and_then(|(number, _)| number.parse().ok()) {
+            Some(requests) if requests > 0.0 && !bad => Ok(requests),
+            _ => Err(format!("wrk met errors:\n{text}{}", String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// Who the client of a request is that a proxy passed on.
+    fn who(&self) -> Result<String> {
+        let failed = |error: std::io::Error| format!("port {}: {error}", self.port);
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(failed)?;
+        let head =
+            format!("GET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n\r\n", HEADERS.join("\r\n"));
+        stream.write_all(head.as_bytes()).map_err(failed)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map_err(failed)?;
+        Ok(answer.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
