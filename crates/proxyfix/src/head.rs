@@ -161,7 +161,7 @@ impl Judge {
             origin.note_sent(&self.policy, scan.found().names());
             events::removed(&origin, scan.found(), self.doomed.own());
         }
-        let host = if stays { HostLine::Stays } else { host_line(&scan, &origin) };
+        let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
 
         let found = scan.into_found();
         if self.options.unrecorded {
@@ -255,7 +255,7 @@ impl Judge {
         if before.as_ref().is_none_or(|before| before.canonical().is_none()) {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
-        let host = host_line(&scan, &origin);
+        let host = host_line(&scan, &origin, false);
 
         let found = scan.into_found();
         let removed = match before {
@@ -705,16 +705,21 @@ impl Named {
     }
 }
 
-/// What has to be done to make `Host` say what `origin` says, to the byte.
-fn host_line(scan: &Scan<'_>, origin: &Decided) -> HostLine {
+/// What has to be done to make `Host` say what `origin` says, to the byte. `was_read` says that the received
+/// host and port stood in this header.
+fn host_line(scan: &Scan<'_>, origin: &Decided, was_read: bool) -> HostLine {
     let Some(host) = origin.host() else {
         return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
     };
     let text = Text { host: host.as_bytes(), port: origin.port() };
     if let Some(line) = scan.host.filter(|_| scan.hosts == 1).map(HeaderValue::as_bytes) {
         let stated = [Field::Host, Field::Port].map(|field| origin.outcome(field));
-        let received = !stated.contains(&Outcome::Believed);
-        if if received { text.was_read_from(line) } else { text.is(line) } {
+        let stays = if was_read && !stated.contains(&Outcome::Believed) {
+            text.was_read_from(line)
+        } else {
+            text.is(line)
+        };
+        if stays {
             return HostLine::Stays;
         }
     }
@@ -750,6 +755,7 @@ enum HostLine {
 }
 
 impl HostLine {
+    #[inline]
     fn write(self, headers: &mut HeaderMap) {
         match self {
             Self::Stays => {}
