@@ -175,33 +175,44 @@ impl Program {
     }
 
     fn measure(&self, dir: &Path) -> Result<Measured> {
-        let dir = dir.join(if self.package == "proxyfix-cli" { self.package } else { self.with });
-        let gone = |error: io::Error| format!("{} cannot be removed: {error}", dir.display());
-        fs::remove_dir_all(&dir).or_else(|error| match error.kind() {
+        let cold = dir.join("cold");
+        let gone = |error: io::Error| format!("{} cannot be removed: {error}", cold.display());
+        fs::remove_dir_all(&cold).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => Ok(()),
             _ => Err(gone(error)),
         })?;
-        let (seconds, processor_seconds) = self.build(&dir)?;
-        let file = dir.join("release").join(format!("{}{}", self.bin, env::consts::EXE_SUFFIX));
+        let (seconds, processor_seconds) = self.build(&cold, "dev")?;
+        fs::remove_dir_all(&cold).map_err(gone)?;
+        // What is carried is measured of what is shipped, and that may share what was built for the others.
+        let shared = dir.join("shared");
+        self.build(&shared, "release")?;
+        let file = shared.join("release").join(format!("{}{}", self.bin, env::consts::EXE_SUFFIX));
         let length = fs::metadata(&file).map_err(|error| format!("{} is not there: {error}", file.display()));
         #[expect(clippy::cast_precision_loss, reason = "no program is that long")]
         let kibibytes = length?.len() as f64 / 1024.0;
-        fs::remove_dir_all(&dir).map_err(gone)?;
         Ok(Measured { crates: self.crates()?, seconds, processor_seconds, kibibytes })
     }
 
     /// Builds it in `dir`: the seconds that this took, and those of all processors together.
-    fn build(&self, dir: &Path) -> Result<(f64, f64)> {
+    fn build(&self, dir: &Path, profile: &str) -> Result<(f64, f64)> {
         let mut build = command("sh");
         // The shell knows what the processes that it waited for have used.
         build.args(["-c", r#""$@" && times"#, "sh"]).arg(env::var_os("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--quiet", "--release", "--locked", "--offline", "--target-dir"]).arg(dir);
+        build
+            .args(["build", "--quiet", "--profile", profile, "--locked", "--offline", "--target-dir"])
+            .arg(dir);
         build.args(self.chosen());
         // As cargo builds where nobody says otherwise; the workspace has other ideas.
         for (variable, value) in [("LTO", "false"), ("CODEGEN_UNITS", "16"), ("STRIP", "true")] {
             build.env(format!("CARGO_PROFILE_RELEASE_{variable}"), value);
         }
-        for variable in ["CARGO_INCREMENTAL", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"] {
+        for variable in [
+            "CARGO_INCREMENTAL",
+            "CARGO_PROFILE_DEV_DEBUG",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTFLAGS",
+        ] {
             build.env_remove(variable);
         }
         let start = Instant::now();
@@ -278,10 +289,9 @@ const HEADS: [&str; 9] =
 const NOTES: &str = "
 - crates: all that the crate and its feature take with them, built for themselves. new: those of them that are not built for what is
   under \"over\". Both are facts of the lock file.
-- cold build: of the program and of all that it needs, once, in a new directory, as `cargo build --release` has it by default, with
-  everything downloaded. These seconds are of one machine and one moment; anything else that runs there makes them longer.
+- cold build: of the program and of all that it needs, once, in a new directory, by `cargo build`, with everything downloaded. These seconds are of one machine and one moment; anything else that runs there makes them longer.
   work: the time of all processors together, as a multiple of the other program's; this is what can be compared.
-- program: stripped, with what the standard library has. added: what the crate makes of it.
+- program: as `cargo build --release` has it by default, stripped, with what the standard library has. added: what the crate makes of it.
 - The programs for `serde` write the record of a decision with `serde_json`, which is in the program and not among the crates.
   `proxyfix-cgi` takes the place of `axum::serve`. `proxyfix-cli` is the command itself, with all of its features.
 ";
