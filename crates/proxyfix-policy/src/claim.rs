@@ -132,6 +132,33 @@ pub trait Claims {
     fn is_silent(&self) -> bool {
         false
     }
+
+    /// The line of the field's own header of the `X-Forwarded-*` family. For the layers.
+    #[doc(hidden)]
+    #[inline]
+    fn one_line(&self, field: Field) -> OneLine<'_> {
+        OneLine::of(self.lines(field.x_forwarded_name()))
+    }
+}
+
+/// The line of a header that has one. For the layers.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum OneLine<'a> {
+    None,
+    One(&'a [u8]),
+    Several,
+}
+
+impl<'a> OneLine<'a> {
+    #[inline]
+    pub fn of(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Self {
+        match (lines.next_back(), lines.next_back()) {
+            (None, _) => Self::None,
+            (Some(line), None) => Self::One(line),
+            (Some(_), Some(_)) => Self::Several,
+        }
+    }
 }
 
 /// Pairs of name and value, in wire order; names are compared ASCII case-insensitively.

@@ -60,7 +60,7 @@ impl Received {
 /// Values of one header that are counted at the most; beside more than the walk has hops none aligns.
 const MOST_VALUES: usize = MOST_HOPS as usize + 1;
 /// Bytes of one value of a list, without the white space around it: a prefix is the longest.
-const LONGEST_VALUE: usize = 1100;
+pub(crate) const LONGEST_VALUE: usize = 1100;
 
 impl Policy {
     /// Decides where a request came from.
@@ -74,6 +74,8 @@ impl Policy {
             self.turn_away(peer, received, trusted, claims)
         } else if claims.is_silent() {
             self.take_as_received(peer, received)
+        } else if self.plan.straight {
+            self.judge_straight(peer, received, claims)
         } else {
             self.judge(peer, received, claims)
         }
@@ -116,7 +118,7 @@ impl Policy {
 
     /// The gate is open, and nothing is claimed: the peer speaks for itself.
     #[inline]
-    fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
+    pub(crate) fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
         let plan = &self.plan;
         let mut notes = Notes::of(plan);
         if plan.named[Field::For as usize] {
@@ -169,7 +171,7 @@ impl Policy {
 
     /// The gate is open: the claims count as far as the walk goes.
     #[inline(never)]
-    fn judge<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
+    pub(crate) fn judge<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
         let mut steps = Steps::default();
         let (mut chain, _) = self.chain(0, claims);
         let stage = Stage::new(self.route(), peer, true);

@@ -116,7 +116,7 @@ type Split<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 /// The last entry of a line without white space at its end. White space before the entry does not
 /// count toward its length: whether a line or a run of spaces parts it from the next is the same.
 #[inline]
-fn last_entry(line: &[u8], longest: usize) -> Split<'_> {
+pub(crate) fn last_entry(line: &[u8], longest: usize) -> Split<'_> {
     let (left, window) = line.split_at(line.len().saturating_sub(longest));
     if let Some(comma) = last_of(window, [b',']) {
         return (Some(&line[..left.len() + comma]), Some(&window[comma + 1..]));

@@ -84,11 +84,14 @@ mod prefix;
 pub mod record;
 mod scheme;
 mod sentence;
+mod straight;
 mod text;
 mod topology;
 mod trust;
 mod walk;
 
+#[doc(hidden)]
+pub use claim::OneLine;
 pub use claim::{Claims, Family, Field};
 pub use decide::Received;
 pub use error::Error;

@@ -30,6 +30,7 @@ impl NetworkSet {
     }
 
     /// `ip` must be canonical (IPv4-mapped addresses folded), as every [`Peer`](crate::Peer) is.
+    #[inline]
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(ip) => within(&self.v4, self.index.around(ip.to_bits()), ip.to_bits()),
@@ -150,6 +151,7 @@ impl Index {
     }
 
     /// Which ranges end in the part of `address`.
+    #[inline]
     fn around(&self, address: u32) -> Range<usize> {
         let part = (address >> self.shift) as usize;
         match self.ended.get(part..) {
@@ -188,6 +190,7 @@ fn intersect<T: Ord + Copy>(mut a: &[(T, T)], mut b: &[(T, T)]) -> Vec<(T, T)> {
 
 /// Whether one of the `ranges` holds `address`: the first that does not end before it, one of those `near`
 /// it or the next.
+#[inline]
 fn within<T: PartialOrd + Copy>(ranges: &[(T, T)], near: Range<usize>, address: T) -> bool {
     let before = near.start;
     let Some(near) = ranges.get(near) else { return false };

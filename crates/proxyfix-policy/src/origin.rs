@@ -131,6 +131,7 @@ impl Places {
         self.written[at].map(|written| Place { written, line, position })
     }
 
+    #[inline]
     pub(crate) fn set(&mut self, field: Field, place: Option<Place>) {
         let at = field as usize;
         self.written[at] = place.map(|place| place.written);

@@ -50,17 +50,20 @@ impl Peer {
     ///
     /// It has no address, so that no network can match it: trusting local sockets is a decision of
     /// its own ([`TrustedProxies::local_sockets`](crate::TrustedProxies::local_sockets)).
+    #[inline]
     pub const fn local() -> Self {
         Self(Kind::Local)
     }
 
     /// Nobody knows: the connection information was not wired, or the acceptor could not vouch for
     /// the address. Never trusted.
+    #[inline]
     pub const fn unknown() -> Self {
         Self(Kind::Unknown)
     }
 
     /// The address, folded to IPv4 where it was IPv4-mapped.
+    #[inline]
     pub const fn ip(&self) -> Option<IpAddr> {
         match self.0 {
             Kind::Address(ip, _) => Some(ip),
@@ -69,6 +72,7 @@ impl Peer {
     }
 
     /// The port, where one is known; never 0.
+    #[inline]
     pub const fn port(&self) -> Option<u16> {
         match self.0 {
             Kind::Address(_, Some(port)) => Some(port.get()),
@@ -77,11 +81,13 @@ impl Peer {
     }
 
     /// Whether this is a unix socket on this machine.
+    #[inline]
     pub const fn is_local(&self) -> bool {
         matches!(self.0, Kind::Local)
     }
 
     /// Whether nothing is known.
+    #[inline]
     pub const fn is_unknown(&self) -> bool {
         matches!(self.0, Kind::Unknown)
     }

@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     /// How and where the nearest hop names who was connected to it.
     pub(crate) notation: Notation,
     pub(crate) chain: String,
+    /// Whether usual requests are judged [in one go](crate::straight).
+    pub(crate) straight: bool,
 }
 
 /// Where one field is read.
@@ -141,6 +143,7 @@ impl Policy {
     }
 
     /// Who may be connected to the service and be believed: of named hops, the first.
+    #[inline]
     pub fn trusted(&self) -> &TrustedProxies {
         static NOBODY: TrustedProxies = TrustedProxies::NONE;
         self.plan.hops.first().map_or(&NOBODY, |hop| &hop.who)
@@ -157,6 +160,7 @@ impl Policy {
     }
 
     /// Whether `field` is read at all.
+    #[inline]
     pub fn reads(&self, field: Field) -> bool {
         self.plan.sources[field as usize] != Source::Off
     }
@@ -281,6 +285,7 @@ impl Policy {
             hops if plan.listed => u8::try_from(hops.len()).ok(),
             hops => hops.first().and_then(|hop| hop.who.declared_hops()),
         };
+        plan.straight = plan.is_straight();
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -374,6 +379,7 @@ impl From<TrustedProxies> for Policy {
             silent: [Outcome::NotRead; 5],
             notation: Notation::XForwarded,
             chain: String::new(),
+            straight: false,
         })
     }
 }
@@ -401,6 +407,7 @@ impl From<Topology> for Policy {
             silent: [Outcome::NotRead; 5],
             notation: Notation::XForwarded,
             chain: String::new(),
+            straight: false,
         })
     }
 }
@@ -561,6 +568,7 @@ impl PolicyBuilder {
             silent: [Outcome::NotRead; 5],
             notation: Notation::XForwarded,
             chain: String::new(),
+            straight: false,
         }))
     }
 }

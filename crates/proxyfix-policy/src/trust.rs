@@ -174,6 +174,7 @@ impl TrustedProxies {
     }
 
     /// Whether `peer` may speak for someone else. An unknown peer never may.
+    #[inline]
     pub fn allows(&self, peer: &Peer) -> bool {
         match peer.ip() {
             Some(ip) => self.any || self.networks.contains(ip),

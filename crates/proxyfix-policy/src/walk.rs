@@ -478,7 +478,7 @@ impl<L> fmt::Debug for Walk<'_, L> {
 
 /// Addresses that no remote client can have, unless the operator lists them: unspecified, loopback,
 /// link-local, multicast, broadcast, reserved (240.0.0.0/4).
-fn is_unroutable(ip: IpAddr) -> bool {
+pub(crate) fn is_unroutable(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             ip.is_unspecified()

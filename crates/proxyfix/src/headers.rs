@@ -4,7 +4,7 @@ use std::slice;
 
 use http::header::{CONNECTION, Entry, HOST, ValueIter};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use proxyfix_policy::{Claims, Error, Policy};
+use proxyfix_policy::{Claims, Error, Field, OneLine, Policy};
 
 use crate::Canonical;
 
@@ -70,6 +70,9 @@ const COUNT: usize = PROTECTED_HEADERS.len();
 
 /// Where the header of the host of the `X-Forwarded-*` family stands among them.
 pub(crate) const X_FORWARDED_HOST: u8 = 21;
+
+/// Where the headers of all five fields of that family stand.
+const OF_FIELDS: [u8; 5] = [20, 25, X_FORWARDED_HOST, 23, 24];
 
 /// Names as long as this, or longer, share a row of the tables.
 const LONGEST: usize = 31;
@@ -263,6 +266,17 @@ impl<'a> Scan<'a> {
             None if self.found.length < byte(FEW) => Lines::One(None),
             _ => Lines::Many(self.headers.get_all(&NAMES[usize::from(index)]).into_iter()),
         }
+    }
+
+    /// The same, where there is no more than one.
+    #[inline]
+    fn one_line(&self, index: u8) -> OneLine<'a> {
+        let line = match self.found.protected().iter().position(|found| *found == index) {
+            Some(place) => self.first[place].filter(|_| self.found.many & (1 << place) == 0),
+            None if self.found.length < byte(FEW) => return OneLine::None,
+            None => None,
+        };
+        line.map_or(OneLine::Several, |line| OneLine::One(line.as_bytes()))
     }
 
     /// The line of a protected header that has one.
@@ -573,6 +587,14 @@ impl Claims for HeaderClaims<'_> {
     fn is_silent(&self) -> bool {
         self.scan.is_some_and(|scan| scan.found.is_empty()) && self.computed.is_empty()
     }
+
+    #[inline]
+    fn one_line(&self, field: Field) -> OneLine<'_> {
+        match self.scan {
+            Some(scan) => scan.one_line(OF_FIELDS[field as usize]),
+            None => OneLine::of(self.lines(field.x_forwarded_name())),
+        }
+    }
 }
 
 impl HeaderClaims<'_> {
@@ -671,7 +693,8 @@ mod tests {
 
     #[test]
     fn every_protected_header_is_found() {
-        assert_eq!(PROTECTED_HEADERS[usize::from(X_FORWARDED_HOST)], "x-forwarded-host");
+        let of_fields = OF_FIELDS.map(|index| PROTECTED_HEADERS[usize::from(index)]);
+        assert_eq!(of_fields, Field::ALL.map(Field::x_forwarded_name));
         for (index, name) in PROTECTED_HEADERS.iter().enumerate() {
             assert_eq!(index_of(name.as_bytes()), Some(byte(index)), "{name}");
             assert_eq!(index_of(&name.as_bytes()[1..]), None);
