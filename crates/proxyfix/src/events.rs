@@ -78,6 +78,8 @@ use std::{sync::OnceLock, time::Instant};
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 use proxyfix_policy::{Claims as _, Ending, Field, Origin, Outcome, Peer, Policy, Refusal};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 use crate::headers::{Found, HeaderClaims, is_alias, is_protected};
 
@@ -290,7 +292,16 @@ pub(crate) fn host_conflict(origin: &Origin) {
 }
 
 /// Reports what was removed.
+#[inline]
 pub(crate) fn removed(origin: &Origin, newly: &Found, own: &[HeaderName]) {
+    // Of names that are spelled as they should be, nothing is said above debug level.
+    if newly.has_others() || LevelFilter::current() >= Level::DEBUG {
+        report_removed(origin, newly, own);
+    }
+}
+
+#[cold]
+fn report_removed(origin: &Origin, newly: &Found, own: &[HeaderName]) {
     let (peer, ending) = (origin.peer(), origin.ending());
     let trusted = ending.is_from_trusted_peer();
     if newly.is_empty() {

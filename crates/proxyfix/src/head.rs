@@ -12,7 +12,9 @@ use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received, Scheme,
 };
 
-use crate::headers::{Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, own_header};
+use crate::headers::{
+    Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, headers_of, own_header,
+};
 use crate::{Canonical, Connection, Fix, KeepOriginal, Origin, Proof, Shadow, events, uri};
 
 /// What the policy decided, without what the layers keep beside it.
@@ -34,6 +36,8 @@ pub(crate) struct Judge {
     plain: bool,
     /// Whether nothing is recorded, and the host is not read from headers.
     leaves_host: bool,
+    /// The headers of which the sentence says that they are there and not read, a bit each.
+    unread: u64,
     options: Options,
 }
 
@@ -74,8 +78,16 @@ impl Options {
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
         report_risks(&policy, &options.accepted);
-        Self { doomed: Doomed::new(), plain: false, leaves_host: false, policy, proof: None, options }
-            .with_own_headers(Vec::new())
+        Self {
+            doomed: Doomed::new(),
+            plain: false,
+            leaves_host: false,
+            unread: 0,
+            policy,
+            proof: None,
+            options,
+        }
+        .with_own_headers(Vec::new())
     }
 
     /// Builds the policy, and removes the headers of these names, too.
@@ -109,6 +121,8 @@ impl Judge {
             && self.options.shadow.is_none()
             && self.options.canonical.is_none()
             && !self.options.keep_original;
+        let fields = [Field::Proto, Field::Host, Field::Prefix];
+        self.unread = headers_of(fields.into_iter().filter(|field| !self.policy.reads(*field)));
         self.leaves_host = self.options.unrecorded
             && ![Field::Host, Field::Port].map(|it| self.policy.reads(it)).contains(&true);
         self
@@ -158,7 +172,9 @@ impl Judge {
             events::nominated(&origin, &parts.headers, self.doomed.own());
         }
         if !scan.found().is_empty() {
-            origin.note_sent(&self.policy, scan.found().names());
+            if scan.found().has_any(self.unread) || !origin.ending().is_from_trusted_peer() {
+                origin.note_sent(&self.policy, scan.found().names());
+            }
             events::removed(&origin, scan.found(), self.doomed.own());
         }
         let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
@@ -177,7 +193,11 @@ impl Judge {
             write_target(parts, &origin);
         }
         publish_prefix(parts, &origin);
-        Some(Some(self.leave(parts, origin, removed)))
+        let client = client_of(&origin);
+        removed.judged_before_by(&self.policy);
+        // Nothing is there that it could take the place of; made in the place where it stays, it is copied once.
+        parts.extensions.get_or_insert_with(move || Origin::new(origin, removed));
+        Some(Some(client))
     }
 
     /// Does it for any request.
@@ -324,6 +344,7 @@ fn who_is_connected(connection: Connection, others: bool, parts: &Parts) -> Peer
 }
 
 /// Whom the request came from, as far as anybody knows.
+#[inline]
 pub(crate) fn client_of(origin: &Decided) -> Peer {
     origin.client().map_or(Peer::unknown(), |ip| Peer::new(ip, origin.client_port()))
 }

@@ -74,6 +74,11 @@ pub(crate) const X_FORWARDED_HOST: u8 = 21;
 /// Where the headers of all five fields of that family stand.
 const OF_FIELDS: [u8; 5] = [20, 25, X_FORWARDED_HOST, 23, 24];
 
+/// The headers of these fields, a bit each.
+pub(crate) fn headers_of(fields: impl IntoIterator<Item = Field>) -> u64 {
+    fields.into_iter().fold(0, |mask, field| mask | (1 << OF_FIELDS[field as usize]))
+}
+
 /// Names as long as this, or longer, share a row of the tables.
 const LONGEST: usize = 31;
 
@@ -309,6 +314,17 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0 && self.others.is_empty()
+    }
+
+    /// Whether there are others than protected ones in their own spelling.
+    pub(crate) fn has_others(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Whether one of the headers of [`headers_of`] is there.
+    #[inline]
+    pub(crate) fn has_any(&self, mask: u64) -> bool {
+        self.has_others() || self.protected().iter().any(|index| mask & (1 << index) != 0)
     }
 
     fn protected(&self) -> &[u8] {
