@@ -131,7 +131,7 @@ pub(super) fn size(options: &[&str]) -> Result {
     }
     // What is left is of no use to anybody.
     let _ = fs::remove_dir_all(&dir);
-    let text = format!("{INTRODUCTION}\n{}\n{NOTES}\n{}", table(&rows), circumstances(&load));
+    let text = format!("{INTRODUCTION}\n{}{NOTES}\n{}", table(&rows), circumstances(&load));
     fs::write(Path::new(ROOT).join(RESULTS), &text)
         .map_err(|error| format!("{RESULTS} cannot be written: {error}"))?;
     println!("\n{text}\nwritten to {RESULTS}");
@@ -245,7 +245,11 @@ impl Program {
             compared(&|over| measured.crates.difference(&over.crates).count().to_string()),
             format!("{:.1} s", measured.seconds),
             compared(&|over| format!("{:+.1} s", measured.seconds - over.seconds)),
-            compared(&|over| format!("{:.2} ×", measured.processor_seconds / over.processor_seconds)),
+            compared(&|over| match over.crates.len() {
+                // A multiple of next to nothing says nothing.
+                0 => String::new(),
+                _ => format!("{:.1} ×", measured.processor_seconds / over.processor_seconds),
+            }),
             format!("{:.0} KiB", measured.kibibytes),
             compared(&|over| format!("{:+.0} KiB", measured.kibibytes - over.kibibytes)),
         ]

@@ -172,15 +172,12 @@ impl Judge {
         }
         let mut removed = Removed::default();
         found.remove(&mut parts.headers, |name, value| removed.push(name, value));
-        removed.judged_before_by(&self.policy);
         host.write(&mut parts.headers);
         if self.options.absolute {
             write_target(parts, &origin);
         }
         publish_prefix(parts, &origin);
-        let client = client_of(&origin);
-        parts.extensions.insert(Origin::new(origin, removed));
-        Some(Some(client))
+        Some(Some(self.leave(parts, origin, removed)))
     }
 
     /// Does it for any request.
@@ -276,32 +273,32 @@ impl Judge {
         };
         host.write(&mut parts.headers);
         named.write(parts, &origin, self.options.absolute);
-        let client = self.policy.reads(Field::For).then(|| client_of(&origin));
-        let Some(mut removed) = removed else {
-            if stated_prefix {
-                set_forwarded(parts, &origin);
-            }
-            return client;
-        };
-        if removed.judged_before_by(&self.policy) {
-            events::already_applied();
-        }
-        if compute.is_some() || self.proof.is_some() {
-            removed.note_found(&self.policy, computed, proven);
-        }
-        // What one fix of a stack writes, later ones write anew: they may know better.
-        let canonical = self.options.canonical.or(removed.canonical());
         if stated_prefix {
             set_forwarded(parts, &origin);
         }
-        if let Some(canonical) = canonical {
+        let Some(mut removed) = removed else {
+            return self.policy.reads(Field::For).then(|| client_of(&origin));
+        };
+        if compute.is_some() || self.proof.is_some() {
+            removed.note_found(&self.policy, computed, proven);
+        }
+        Some(self.leave(parts, origin, removed))
+    }
+
+    /// Leaves the answer in the extensions, and in a header if that is asked for.
+    fn leave(&self, parts: &mut Parts, origin: Decided, mut removed: Removed) -> Peer {
+        if removed.judged_before_by(&self.policy) {
+            events::already_applied();
+        }
+        // What one fix of a stack writes, later ones write anew: they may know better.
+        if let Some(canonical) = self.options.canonical.or(removed.canonical()) {
             removed.set_canonical(canonical);
             let mount = parts.extensions.get::<Mount>();
             canonical.write(&mut parts.headers, &origin, mount.map_or(&Prefix::root(), Mount::prefix));
         }
         let client = client_of(&origin);
         parts.extensions.insert(Origin::new(origin, removed));
-        Some(client)
+        client
     }
 
     /// Whether the request is as a fix that records nothing would leave it: a stranger's, with nothing to remove
