@@ -758,13 +758,14 @@ enum Sole<'a> {
 #[inline]
 fn sole<'a>(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Sole<'a> {
     let Some(line) = lines.next_back() else { return Sole::None };
-    let text = trim_start(trim_end(line));
-    if text.len() > LONGEST_VALUE || text.contains(&b',') || lines.next_back().is_some() {
-        Sole::Several
-    } else if text.is_empty() {
-        Sole::None
-    } else {
-        Sole::Value(text)
+    // Not a byte on the left of a long one is looked at.
+    let line = trim_end(line);
+    if line.len() > LONGEST_VALUE || line.contains(&b',') || lines.next_back().is_some() {
+        return Sole::Several;
+    }
+    match trim_start(line) {
+        [] => Sole::None,
+        text => Sole::Value(text),
     }
 }
 

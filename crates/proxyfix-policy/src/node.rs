@@ -233,7 +233,7 @@ fn take_ipv6(text: &mut &[u8]) -> Option<u128> {
             }
             (b':', 0) if index == 0 && text.get(1) == Some(&b':') => {}
             (b':', 0) if index > 0 && gap.is_none() => gap = Some(count),
-            (b'.', _) if count < 7 => {
+            (b'.', _) => {
                 let mut rest = &text[start..];
                 let ip = take_ipv4(&mut rest)?;
                 bits = bits << 16 | u128::from(ip >> 16);
@@ -244,7 +244,7 @@ fn take_ipv6(text: &mut &[u8]) -> Option<u128> {
                 start = end - 1;
                 break;
             }
-            (b':' | b'.', _) => return None,
+            (b':', _) => return None,
             _ => {
                 end = index;
                 break;
