@@ -311,6 +311,11 @@ impl Found {
         self.length == 0 && self.others.is_empty()
     }
 
+    /// Whether each is one of the protected, spelled as it should be.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.others.is_empty()
+    }
+
     fn protected(&self) -> &[u8] {
         &self.protected[..usize::from(self.length)]
     }
