@@ -74,8 +74,8 @@ impl Policy {
             self.turn_away(peer, received, trusted, claims)
         } else if claims.is_silent() {
             self.take_as_received(peer, received)
-        } else if self.plan.straight {
-            self.judge_straight(peer, received, claims)
+        } else if let Some(first) = self.way_straight(claims) {
+            self.judge_straight(peer, received, first, claims)
         } else {
             self.judge(peer, received, claims)
         }
@@ -118,7 +118,7 @@ impl Policy {
 
     /// The gate is open, and nothing is claimed: the peer speaks for itself.
     #[inline]
-    pub(crate) fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
+    fn take_as_received(&self, peer: Peer, received: Received) -> Origin {
         let plan = &self.plan;
         let mut notes = Notes::of(plan);
         if plan.named[Field::For as usize] {

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::claim::FORWARDED;
 use crate::sentence::{Notes, Sent};
 use crate::trust::MOST_HOPS;
 use crate::{Ending, Field, Host, Peer, Policy, Port, Prefix, Scheme, Step, Verdict};
@@ -444,20 +443,28 @@ impl Origin {
     /// Notes which forwarding headers the request had besides those that `policy` reads, for the sentence.
     /// For the layers.
     #[doc(hidden)]
+    #[inline]
     pub fn note_sent<'a>(&mut self, policy: &Policy, names: impl Iterator<Item = &'a str>) {
+        const PROTO: &str = Field::Proto.x_forwarded_name();
+        const HOST: &str = Field::Host.x_forwarded_name();
+        const PREFIX: &str = Field::Prefix.x_forwarded_name();
         let untrusted = self.ending == Ending::PeerUntrusted;
-        let other_family = policy.header(Field::For) == Some(FORWARDED);
+        let unread = policy.plan.unread;
+        if !untrusted && unread == 0 {
+            return;
+        }
         for name in names {
             if untrusted && self.notes.sent.is_none() {
                 self.notes.sent = Sent::CHAINS.into_iter().find(|chain| chain.name() == Some(name));
             }
             // Proxies write a port wherever they write a host, and it is of use beside that alone.
-            for field in [Field::Proto, Field::Host, Field::Prefix] {
-                let unread = name == field.x_forwarded_name() && !policy.reads(field) && !other_family;
-                if unread {
-                    self.notes.mark(Notes::unread(field));
-                }
-            }
+            let mark = match name {
+                PROTO => Notes::unread(Field::Proto),
+                HOST => Notes::unread(Field::Host),
+                PREFIX => Notes::unread(Field::Prefix),
+                _ => 0,
+            };
+            self.notes.mark(mark & unread);
         }
     }
 

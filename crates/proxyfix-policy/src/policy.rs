@@ -7,9 +7,9 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::claim::Notation;
+use crate::claim::{FORWARDED, Notation};
 use crate::host::Underscores;
-use crate::sentence::{Brief, Sent};
+use crate::sentence::{Brief, Notes, Sent};
 use crate::topology::{Front, Hop, Route};
 use crate::trust::MOST_HOPS;
 use crate::{Error, Family, Field, Host, Origin, Outcome, Peer, Port, Scheme, Topology, TrustedProxies};
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     /// How and where the nearest hop names who was connected to it.
     pub(crate) notation: Notation,
     pub(crate) chain: String,
+    /// The [marks](Notes::unread) of fields that are not read where a proxy may have written them.
+    pub(crate) unread: u8,
     /// Whether usual requests are judged [in one go](crate::straight).
     pub(crate) straight: bool,
 }
@@ -285,6 +287,11 @@ impl Policy {
             hops if plan.listed => u8::try_from(hops.len()).ok(),
             hops => hops.first().and_then(|hop| hop.who.declared_hops()),
         };
+        let unread = Field::ALL.into_iter().filter(|field| plan.sources[*field as usize] == Source::Off);
+        plan.unread = match plan.header(Field::For) {
+            Some(FORWARDED) => 0,
+            _ => unread.fold(0, |marks, field| marks | Notes::unread(field)),
+        };
         plan.straight = plan.is_straight();
         Self { plan: Arc::new(plan), generation: 0 }
     }
@@ -379,6 +386,7 @@ impl From<TrustedProxies> for Policy {
             silent: [Outcome::NotRead; 5],
             notation: Notation::XForwarded,
             chain: String::new(),
+            unread: 0,
             straight: false,
         })
     }
@@ -407,6 +415,7 @@ impl From<Topology> for Policy {
             silent: [Outcome::NotRead; 5],
             notation: Notation::XForwarded,
             chain: String::new(),
+            unread: 0,
             straight: false,
         })
     }
@@ -568,6 +577,7 @@ impl PolicyBuilder {
             silent: [Outcome::NotRead; 5],
             notation: Notation::XForwarded,
             chain: String::new(),
+            unread: 0,
             straight: false,
         }))
     }

@@ -9,13 +9,14 @@ use crate::claim::OneLine;
 use crate::decide::LONGEST_VALUE;
 use crate::lexer::{last_entry, trim_end, trim_start};
 use crate::node::{LONGEST_ENTRY, Node, x_forwarded};
+use crate::origin::{Places, Steps};
 use crate::policy::{Plan, Rule, Source};
 use crate::sentence::Notes;
 use crate::trust::MOST_HOPS;
 use crate::walk::is_unroutable;
 use crate::{
-    Claims, Ending, Family, Field, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Received, Scheme,
-    Step, Verdict, Written,
+    Claims, Ending, Family, Field, Gate, Host, Origin, Outcome, Peer, Place, Policy, Port, Prefix, Received,
+    Scheme, Step, Verdict, Written,
 };
 
 impl Plan {
@@ -34,145 +35,205 @@ impl Plan {
 }
 
 impl Policy {
-    /// [`judge`](Self::judge), where the straight way is open.
+    /// Who the client is, where a decision would leave nothing else to tell: the gate asks for an address, of the
+    /// chain and the scheme nothing is refused, and no other field is stated. For the layers, where nothing is
+    /// recorded.
+    #[doc(hidden)]
+    #[inline]
+    pub fn client<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
+        if self.plan.gate != Gate::Address || peer.is_unknown() {
+            return None;
+        }
+        if claims.is_silent() || !self.trusted().allows(&peer) {
+            return Some(peer);
+        }
+        let walked = self.walk_straight(peer, self.way_straight(claims)?, |_| ())?;
+        let said = |field| self.said(field, claims);
+        if said(Field::Host)?.or(said(Field::Port)?).or(said(Field::Prefix)?).is_some() {
+            return None;
+        }
+        match said(Field::Proto)?.map(Scheme::read) {
+            Some(None) => None,
+            Some(Some(_)) | None => Some(walked.client),
+        }
+    }
+
+    /// Where the straight way begins: the entry that the peer wrote, if it is an address in the one line of its
+    /// header.
+    #[inline]
+    pub(crate) fn way_straight<'a, C: Claims + ?Sized>(&self, claims: &'a C) -> Option<LastHop<'a>> {
+        match claims.one_line(Field::For) {
+            OneLine::One(line) if self.plan.straight => last_hop(line),
+            _ => None,
+        }
+    }
+
+    /// [`judge`](Self::judge), by the straight way. The origin is put together where the caller wants to have it,
+    /// once all is known.
     #[inline(never)]
     pub(crate) fn judge_straight<C: Claims + ?Sized>(
         &self,
         peer: Peer,
         received: Received,
+        first: LastHop<'_>,
         claims: &C,
     ) -> Origin {
-        let OneLine::One(line) = claims.one_line(Field::For) else {
+        let mut steps = Steps::one(Step { hop: peer, verdict: Verdict::Trusted });
+        let Some(walked) = self.walk_straight(peer, first, |step| steps.push(step)) else {
             return self.judge(peer, received, claims);
         };
-        let Some(first) = last_hop(line) else { return self.judge(peer, received, claims) };
-        // One origin from here on: it is built where the caller wants to have it.
-        let mut origin = self.take_as_received(peer, received);
-        if !(self.walk_straight(first, &mut origin) && self.hear_straight(claims, &mut origin)) {
-            let received = Received {
-                scheme: origin.scheme,
-                host: origin.host.take().map(|host| (host, origin.port)),
-                prefix: core::mem::take(&mut origin.prefix),
-                proven: true,
-            };
-            origin = self.judge(peer, received, claims);
+        let Some(said) = self.hear_straight(received.host.is_some(), claims) else {
+            return self.judge(peer, received, claims);
+        };
+
+        let mut places = Places::default();
+        let mut outcomes = self.plan.silent;
+        let mut believe = |field: Field, position: u8| {
+            outcomes[field as usize] = Outcome::Believed;
+            let place = Place { written: Written::XForwarded, line: 1, position: position.into() };
+            places.set(field, Some(place));
+        };
+        believe(Field::For, walked.position);
+        if said.scheme.is_some() {
+            believe(Field::Proto, 1);
         }
-        origin
+        if said.host.is_some() {
+            believe(Field::Host, 1);
+        }
+        if said.port.is_some() {
+            believe(Field::Port, 1);
+        }
+        if said.prefix.is_some() {
+            believe(Field::Prefix, 1);
+        }
+        let mut notes = Notes::of(&self.plan);
+        if walked.more {
+            notes.mark(Notes::MORE);
+        }
+        let (host, port) = match said.host.or(received.host) {
+            Some((host, port)) => (Some(host), port),
+            None => (None, None),
+        };
+        Origin {
+            peer,
+            client: walked.client,
+            ending: walked.ending,
+            last_verified: walked.last_verified,
+            scheme: said.scheme.unwrap_or(received.scheme),
+            host,
+            port: said.port.or(port),
+            prefix: said.prefix.unwrap_or(received.prefix),
+            through_gateway: false,
+            host_withheld: false,
+            host_conflict: false,
+            unproven: false,
+            outcomes,
+            places,
+            steps,
+            trusted_hops: walked.position + u8::from(walked.ending == Ending::AllTrusted),
+            declared_hops: None,
+            generation: self.generation,
+            notes,
+        }
     }
 
     /// Walks a line to its end, unless an entry is no address, or none that a client can have.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the origin is not looked at from two sides")]
-    fn walk_straight(&self, first: LastHop<'_>, origin: &mut Origin) -> bool {
+    #[expect(clippy::inline_always, reason = "all but the steps is held in registers")]
+    fn walk_straight(&self, peer: Peer, first: LastHop<'_>, mut on_step: impl FnMut(Step)) -> Option<Walked> {
         let who = self.trusted();
         let (mut before, mut hop) = first;
-        let mut position = 1;
+        let (mut last_verified, mut position, mut ending) = (peer, 1, Ending::ClientFound);
         while who.allows(&hop) {
-            origin.last_verified = hop;
+            last_verified = hop;
             let Some(text) = before else {
-                origin.ending = Ending::AllTrusted;
+                ending = Ending::AllTrusted;
                 break;
             };
             if position == MOST_HOPS {
-                return false;
+                return None;
             }
-            origin.steps.push(Step { hop, verdict: Verdict::Trusted });
-            let Some(next) = last_hop(text) else { return false };
-            (before, hop) = next;
+            on_step(Step { hop, verdict: Verdict::Trusted });
+            (before, hop) = last_hop(text)?;
             position += 1;
         }
-        origin.trusted_hops = position;
-        if origin.ending == Ending::AllTrusted {
-            origin.trusted_hops += 1;
-        } else if hop.ip().is_some_and(is_unroutable) {
-            return false;
-        } else {
-            origin.ending = Ending::ClientFound;
+        if ending == Ending::ClientFound && hop.ip().is_some_and(is_unroutable) {
+            return None;
         }
-        origin.steps.push(Step { hop, verdict: Verdict::Client });
-        origin.client = hop;
-        if before.is_some_and(|before| !before.is_empty()) {
-            origin.notes.mark(Notes::MORE);
-        }
-        origin.believe(Field::For, position);
-        true
+        on_step(Step { hop, verdict: Verdict::Client });
+        let more = before.is_some_and(|before| !before.is_empty());
+        Some(Walked { client: hop, ending, last_verified, position, more })
     }
 
-    /// Reads the fields of which nothing has to be refused. What was received stays where it is until that is
-    /// known of all.
+    /// Reads the fields, unless anything of them has to be refused.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the origin is not looked at from two sides")]
-    fn hear_straight<C: Claims + ?Sized>(&self, claims: &C, origin: &mut Origin) -> bool {
-        let said = |field: Field| match self.reads(field) {
-            true => sole_value(claims.one_line(field)),
-            false => Some(None),
-        };
-        let (Some(scheme), Some(host), Some(port), Some(prefix)) =
-            (said(Field::Proto), said(Field::Host), said(Field::Port), said(Field::Prefix))
-        else {
-            return false;
-        };
-        let port = match port.map(Port::read) {
-            Some(Some(_)) if host.is_none() && origin.host.is_none() => return false,
-            Some(Some(port)) => Some(port),
-            Some(None) => return false,
-            None => None,
-        };
-        let scheme = match scheme.map(Scheme::read) {
-            Some(None) => return false,
-            scheme => scheme.flatten(),
-        };
-        let prefix = match prefix.map(Prefix::read) {
-            Some(None) => return false,
-            prefix => prefix.flatten(),
-        };
-        if let Some(text) = host {
-            let Some((host, port)) = self.host(text) else { return false };
-            (origin.host, origin.port) = (Some(host), port);
-            origin.believe(Field::Host, 1);
+    #[expect(clippy::inline_always, reason = "a host and a prefix would be copied out of the call")]
+    fn hear_straight<C: Claims + ?Sized>(&self, has_host: bool, claims: &C) -> Option<Said> {
+        let mut said = Said::default();
+        if let Some(text) = self.said(Field::Proto, claims)? {
+            said.scheme = Some(Scheme::read(text)?);
         }
-        if let Some(scheme) = scheme {
-            origin.scheme = scheme;
-            origin.believe(Field::Proto, 1);
+        if let Some(text) = self.said(Field::Port, claims)? {
+            said.port = Some(Port::read(text)?);
         }
-        if port.is_some() {
-            origin.port = port;
-            origin.believe(Field::Port, 1);
+        if let Some(text) = self.said(Field::Host, claims)? {
+            said.host = Some(self.host(text)?);
+        } else if said.port.is_some() && !has_host {
+            return None;
         }
-        if let Some(prefix) = prefix {
-            origin.prefix = prefix;
-            origin.believe(Field::Prefix, 1);
+        if let Some(text) = self.said(Field::Prefix, claims)? {
+            said.prefix = Some(Prefix::read(text)?);
         }
-        true
+        Some(said)
+    }
+
+    /// The one value of a field that is read; `None` where there are several, or a long one.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "which field it is is known then")]
+    #[expect(clippy::option_option, reason = "whether it is usual, and what it says")]
+    fn said<'a, C: Claims + ?Sized>(&self, field: Field, claims: &'a C) -> Option<Option<&'a [u8]>> {
+        if !self.reads(field) {
+            return Some(None);
+        }
+        match claims.one_line(field) {
+            OneLine::None => Some(None),
+            OneLine::One(line) => sole_value(line),
+            OneLine::Several => None,
+        }
     }
 }
 
-impl Origin {
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "a few stores")]
-    fn believe(&mut self, field: Field, position: u8) {
-        self.outcomes[field as usize] = Outcome::Believed;
-        let place = Place { written: Written::XForwarded, line: 1, position: position.into() };
-        self.places.set(field, Some(place));
-    }
+/// Where a chain of one line leads.
+struct Walked {
+    client: Peer,
+    ending: Ending,
+    last_verified: Peer,
+    /// The entries read.
+    position: u8,
+    /// Whether anything stands left of the client's entry.
+    more: bool,
 }
 
-/// The one value of a header, where there are not several and none that is too long.
+/// What the fields say, where they say something.
+#[derive(Default)]
+struct Said {
+    scheme: Option<Scheme>,
+    host: Option<(Host, Option<Port>)>,
+    port: Option<Port>,
+    prefix: Option<Prefix>,
+}
+
+/// The one value of a line, where there are not several and none that is too long.
 #[inline]
 #[expect(clippy::option_option, reason = "whether it is usual, and what it says")]
-fn sole_value(line: OneLine<'_>) -> Option<Option<&[u8]>> {
-    let line = match line {
-        OneLine::None => return Some(None),
-        OneLine::One(line) => line,
-        OneLine::Several => return None,
-    };
+fn sole_value(line: &[u8]) -> Option<Option<&[u8]>> {
     let text = trim_start(trim_end(line));
     let usual = text.len() <= LONGEST_VALUE && !text.contains(&b',');
     usual.then_some(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// What stands before the last comma of a line, and the hop named behind it, if one is.
-type LastHop<'a> = (Option<&'a [u8]>, Peer);
+pub(crate) type LastHop<'a> = (Option<&'a [u8]>, Peer);
 
 /// IPv4 is read from its end, together with the search for the comma.
 #[inline]
@@ -362,7 +423,14 @@ mod tests {
                 .with_prefix("/gw".parse().unwrap());
             let claims: Vec<(&str, &[u8])> = headers.iter().map(|(name, line)| (*name, line.as_bytes())).collect();
 
-            let straight = policy.judge_straight(peer, received(), &claims[..]);
+            let straight = policy.decide(peer, received(), &claims[..]);
+            if let Some(client) = policy.client(peer, &claims[..]) {
+                prop_assert_eq!(client, straight.client);
+                prop_assert!(!straight.ending.is_incomplete());
+                let told = |field| matches!(straight.outcome(field), Outcome::NotRead | Outcome::Absent);
+                prop_assert!([Field::Host, Field::Port, Field::Prefix].into_iter().all(told));
+                prop_assert!(told(Field::Proto) || straight.outcome(Field::Proto) == Outcome::Believed);
+            }
             let long = policy.judge(peer, received(), &claims[..]);
             prop_assert_eq!(&straight, &long);
             prop_assert_eq!(Field::ALL.map(|field| straight.place(field)), Field::ALL.map(|field| long.place(field)));

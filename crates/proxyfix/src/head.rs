@@ -159,13 +159,16 @@ impl Judge {
         // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
         let stays =
             self.leaves_host && self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
-        if stays && self.passes(peer, &scan) {
-            return Some(Some(peer));
+        let claims =
+            HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
+        if stays && tells_nothing(&scan) {
+            if let Some(client) = self.policy.client(peer, &claims) {
+                scan.into_found().remove(&mut parts.headers, |_, _| ());
+                return Some(Some(client).filter(|_| self.policy.reads(Field::For)));
+            }
         }
         let host = if stays { None } else { Some(self.policy.host(line)?) };
         let received = Received::default().with_host(host);
-        let claims =
-            HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
         let mut origin = self.policy.decide(peer, received, &claims);
         events::decided(&self.policy, &origin, &claims);
         if scan.connection {
@@ -320,18 +323,16 @@ impl Judge {
         parts.extensions.insert(Origin::new(origin, removed));
         client
     }
+}
 
-    /// Whether the request is as a fix that records nothing would leave it: a stranger's, with nothing to remove
-    /// and nothing to report.
-    #[inline]
-    fn passes(&self, peer: Peer, scan: &Scan<'_>) -> bool {
-        scan.found().is_empty()
-            && !scan.connection
-            && !cfg!(feature = "metrics")
-            && !self.policy.admits(&peer, false)
-            && !peer.is_unknown()
-            && !tracing::event_enabled!(tracing::Level::DEBUG)
-    }
+/// Whether of a usual decision nothing is reported: nobody counts or looks for it, and no header is spelled in an
+/// odd way.
+#[inline]
+fn tells_nothing(scan: &Scan<'_>) -> bool {
+    !scan.connection
+        && !scan.found().has_others()
+        && !cfg!(feature = "metrics")
+        && !tracing::event_enabled!(tracing::Level::DEBUG)
 }
 
 /// The peer of a request that no fix has judged.
