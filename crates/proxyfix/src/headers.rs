@@ -185,7 +185,9 @@ impl Doomed {
     pub(crate) fn add(&mut self, name: HeaderName) {
         if !self.own.contains(&name) {
             let text = name.as_str().as_bytes();
-            self.firsts[text.len().min(LONGEST)] |= text.first().map_or(0, |first| letter(*first));
+            // Whatever is neither letter nor digit folds to any other such byte.
+            let plain = text.first().filter(|first| first.is_ascii_alphanumeric());
+            self.firsts[text.len().min(LONGEST)] |= plain.map_or(u32::MAX, |first| letter(*first));
             self.own.push(name);
         }
     }
@@ -763,6 +765,7 @@ mod tests {
         let sent = ["X-Forwarded-User", "x_forwarded_user", "x-ssl-client-verify"];
         assert_eq!(remaining(&sent, &["X-Forwarded-User"]), ["x-ssl-client-verify"]);
         assert_eq!(remaining(&["X-Auth-User"], &["X_Auth_User"]), [""; 0]);
+        assert_eq!(remaining(&["_user", "-user", ".user"], &["_User"]), [""; 0]);
         assert!(own_header("Host").is_err());
         assert!(own_header("Content_Length").is_err());
         assert!(own_header("a b").is_err());
