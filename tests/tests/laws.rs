@@ -19,7 +19,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proxyfix::{
-    Canonical, CustomProxyFix, Ending, Family, Field, Fix, Guard, Hop, Host, KeepOriginal,
+    Canonical, Connection, CustomProxyFix, Ending, Family, Field, Fix, Guard, Hop, Host, KeepOriginal,
     LighttpdCgiRootFix, Mount, Origin, Original, Outcome, PROTECTED_HEADERS, Peer, Port, Prefix, Proof,
     ProxyFix, Refusal, Scheme, ScriptNameStripper, Shadow, Step, Topology, TrustedProxies, Verdict, metrics,
     restore,
@@ -1314,6 +1314,50 @@ proptest! {
         fix_all(&pieces, &trusted, &mut parts);
         let own = if pieces.iter().any(|piece| matches!(piece, Piece::Custom)) { "x-fhost" } else { "" };
         assert_typed(&parts, own);
+    }
+
+    /// The short way that the usual request takes through a fix is the long one: with something else in the
+    /// extensions everything is looked for, and the same is found. A fix that records nothing leaves the same
+    /// request, and answers the same client.
+    ///
+    /// Red when: the short way forgets a header, an event's cause, the mount or the target; a stranger's request
+    /// passes with something left to do; what is not recorded is not decided.
+    #[test]
+    fn l12_one_way(
+        trusted in trusted(),
+        family in family(),
+        count in option::of(1..=2_u8),
+        absolute in any::<bool>(),
+        head in any_head(),
+    ) {
+        let fix = proxy_fix(&trusted, &family, count, absolute);
+        let mut received = head.parts();
+        let peer = received.extensions.remove::<Peer>().unwrap_or_default();
+        let judged = |fix: &ProxyFix, others: bool| {
+            let mut parts = received.clone();
+            if others {
+                parts.extensions.insert("something else");
+            }
+            let client = fix.fix_from(Connection::from(peer), &mut parts).unwrap();
+            parts.extensions.remove::<&str>();
+            let origin = parts.extensions.remove::<Origin>();
+            let record = origin.map(|origin| {
+                let stood = Field::ALL.map(|field| (origin.outcome(field), origin.place(field)));
+                (origin.to_string(), stood, origin.steps().collect::<Vec<_>>())
+            });
+            (client, seen(&parts), record)
+        };
+        prop_assert_eq!(judged(&fix, false), judged(&fix, true));
+        if !absolute {
+            for builder in [
+                ProxyFix::builder(trusted.clone()).family(family.clone()),
+                ProxyFix::builder(trusted.clone()).family(family.clone()).fields(Field::ALL),
+            ] {
+                let [one, other] = [builder.clone(), builder.unrecorded()].map(|it| it.build().unwrap());
+                let ((client, seen, _), (unrecorded, left, _)) = (judged(&one, false), judged(&other, false));
+                prop_assert_eq!((client, seen), (unrecorded, left));
+            }
+        }
     }
 
     /// The record of a decision is the walk that decided.

@@ -161,7 +161,7 @@ impl Judge {
             origin.note_sent(&self.policy, scan.found().names());
             events::removed(&origin, scan.found(), self.doomed.own());
         }
-        let host = if stays { HostLine::Stays } else { host_line(&scan, &origin) };
+        let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
 
         let found = scan.into_found();
         if self.options.unrecorded {
@@ -172,15 +172,12 @@ impl Judge {
         }
         let mut removed = Removed::default();
         found.remove(&mut parts.headers, |name, value| removed.push(name, value));
-        removed.judged_before_by(&self.policy);
         host.write(&mut parts.headers);
         if self.options.absolute {
             write_target(parts, &origin);
         }
         publish_prefix(parts, &origin);
-        let client = client_of(&origin);
-        parts.extensions.insert(Origin::new(origin, removed));
-        Some(Some(client))
+        Some(Some(self.leave(parts, origin, removed)))
     }
 
     /// Does it for any request.
@@ -255,7 +252,7 @@ impl Judge {
         if before.as_ref().is_none_or(|before| before.canonical().is_none()) {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
-        let host = host_line(&scan, &origin);
+        let host = host_line(&scan, &origin, false);
 
         let found = scan.into_found();
         let removed = match before {
@@ -276,32 +273,32 @@ impl Judge {
         };
         host.write(&mut parts.headers);
         named.write(parts, &origin, self.options.absolute);
-        let client = self.policy.reads(Field::For).then(|| client_of(&origin));
-        let Some(mut removed) = removed else {
-            if stated_prefix {
-                set_forwarded(parts, &origin);
-            }
-            return client;
-        };
-        if removed.judged_before_by(&self.policy) {
-            events::already_applied();
-        }
-        if compute.is_some() || self.proof.is_some() {
-            removed.note_found(&self.policy, computed, proven);
-        }
-        // What one fix of a stack writes, later ones write anew: they may know better.
-        let canonical = self.options.canonical.or(removed.canonical());
         if stated_prefix {
             set_forwarded(parts, &origin);
         }
-        if let Some(canonical) = canonical {
+        let Some(mut removed) = removed else {
+            return self.policy.reads(Field::For).then(|| client_of(&origin));
+        };
+        if compute.is_some() || self.proof.is_some() {
+            removed.note_found(&self.policy, computed, proven);
+        }
+        Some(self.leave(parts, origin, removed))
+    }
+
+    /// Leaves the answer in the extensions, and in a header if that is asked for.
+    fn leave(&self, parts: &mut Parts, origin: Decided, mut removed: Removed) -> Peer {
+        if removed.judged_before_by(&self.policy) {
+            events::already_applied();
+        }
+        // What one fix of a stack writes, later ones write anew: they may know better.
+        if let Some(canonical) = self.options.canonical.or(removed.canonical()) {
             removed.set_canonical(canonical);
             let mount = parts.extensions.get::<Mount>();
             canonical.write(&mut parts.headers, &origin, mount.map_or(&Prefix::root(), Mount::prefix));
         }
         let client = client_of(&origin);
         parts.extensions.insert(Origin::new(origin, removed));
-        Some(client)
+        client
     }
 
     /// Whether the request is as a fix that records nothing would leave it: a stranger's, with nothing to remove
@@ -705,16 +702,21 @@ impl Named {
     }
 }
 
-/// What has to be done to make `Host` say what `origin` says, to the byte.
-fn host_line(scan: &Scan<'_>, origin: &Decided) -> HostLine {
+/// What has to be done to make `Host` say what `origin` says, to the byte. `was_read` says that the received
+/// host and port stood in this header.
+fn host_line(scan: &Scan<'_>, origin: &Decided, was_read: bool) -> HostLine {
     let Some(host) = origin.host() else {
         return if scan.hosts == 0 { HostLine::Stays } else { HostLine::Goes };
     };
     let text = Text { host: host.as_bytes(), port: origin.port() };
     if let Some(line) = scan.host.filter(|_| scan.hosts == 1).map(HeaderValue::as_bytes) {
         let stated = [Field::Host, Field::Port].map(|field| origin.outcome(field));
-        let received = !stated.contains(&Outcome::Believed);
-        if if received { text.was_read_from(line) } else { text.is(line) } {
+        let stays = if was_read && !stated.contains(&Outcome::Believed) {
+            text.was_read_from(line)
+        } else {
+            text.is(line)
+        };
+        if stays {
             return HostLine::Stays;
         }
     }
@@ -750,6 +752,7 @@ enum HostLine {
 }
 
 impl HostLine {
+    #[inline]
     fn write(self, headers: &mut HeaderMap) {
         match self {
             Self::Stays => {}

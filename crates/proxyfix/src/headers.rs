@@ -188,7 +188,8 @@ impl Doomed {
     }
 
     /// Looks at each header once.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what it found is large, and would be copied out of the call")]
     pub(crate) fn scan<'a>(&self, headers: &'a HeaderMap) -> Scan<'a> {
         let mut scan = Scan {
             headers,
@@ -209,6 +210,7 @@ impl Doomed {
     }
 
     /// At a line whose name has the length and the first letter of one that matters.
+    #[inline(never)]
     fn look_again<'a>(&self, name: &'a HeaderName, value: &'a HeaderValue, scan: &mut Scan<'a>) {
         let found = &mut scan.found;
         let length = usize::from(found.length);
@@ -217,7 +219,7 @@ impl Doomed {
             scan.host = Some(value);
         } else if let Some(index) = index_of(name.as_str().as_bytes()) {
             // The lines of one name come one after the other.
-            if length > 0 && found.protected[length - 1] == index && found.others.is_empty() {
+            if length > 0 && found.protected[length - 1] == index {
                 found.many |= 1 << (length - 1);
             } else if length < FEW {
                 scan.first[length] = Some(value);
@@ -660,7 +662,9 @@ mod tests {
         }
         let own: Vec<HeaderName> = own.iter().map(|name| own_header(name).unwrap()).collect();
         let mut doomed = Doomed::new();
-        own.into_iter().for_each(|name| doomed.add(name));
+        for name in own {
+            doomed.add(name);
+        }
         doomed.scan(&headers).into_found().remove(&mut headers, |_, _| ());
         headers.keys().map(ToString::to_string).collect()
     }

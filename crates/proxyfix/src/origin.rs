@@ -109,3 +109,38 @@ impl serde::Serialize for Origin {
         self.decided.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proxyfix_policy::{Received, TrustedProxies};
+
+    use super::*;
+    use crate::{Fixed, ProxyFix};
+
+    /// What every request carries and every connection clones: growth is a decision. Beyond 1 032 bytes the
+    /// allocator of glibc leaves its short way.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn sizes_are_known() {
+        assert_eq!(size_of::<Origin>(), 656);
+        assert_eq!(size_of::<ProxyFix>(), 8);
+        assert_eq!(size_of::<Fixed<ProxyFix, ()>>(), 8);
+        assert_eq!(size_of::<Option<proxyfix_policy::Origin>>(), size_of::<proxyfix_policy::Origin>());
+    }
+
+    #[test]
+    fn an_origin_is_what_was_decided() {
+        let policy = proxyfix_policy::Policy::new(TrustedProxies::none());
+        let decided = policy.decide("192.0.2.1".parse().unwrap(), Received::default(), &[][..]);
+        let origin = Origin::from(decided.clone());
+        assert_eq!(origin, decided);
+        assert_eq!(
+            (origin.to_string(), format!("{origin:?}")),
+            (decided.to_string(), format!("{decided:?}"))
+        );
+        assert_eq!(origin.clone(), origin);
+        let other = policy.decide("192.0.2.2".parse().unwrap(), Received::default(), &[][..]);
+        assert_ne!(origin, other);
+        assert_ne!(origin, Origin::from(other));
+    }
+}

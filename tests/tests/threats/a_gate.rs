@@ -174,7 +174,8 @@ fn t10_fewer_entries_than_the_count() {
     parts.extensions.insert(ConnectInfo(PROXY.parse::<SocketAddr>().unwrap()));
     ConnectInfoFix(fix).fix(&mut parts);
     assert_eq!(connect_info(&parts), None);
-    assert_eq!(parts.extensions.get(), Some(&PROXY.parse::<Peer>().unwrap()));
+    let origin = parts.extensions.get::<Origin>().unwrap();
+    assert_eq!(origin.peer(), PROXY.parse().unwrap());
 }
 
 #[test]
