@@ -81,10 +81,10 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// `10.0.0.0/8` and `2001:db8:10::/48`.
+/// `10.0.0.0/8` and `2001:db8:10::/48`; and `127.0.0.0/8`, from where load comes.
 fn trusts(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.octets()[0] == 10,
+        IpAddr::V4(ip) => matches!(ip.octets()[0], 10 | 127),
         IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0x0db8, 0x0010, ..]),
     }
 }
@@ -93,7 +93,8 @@ fn peer(extensions: &mut Extensions) -> Option<&mut ConnectInfo<SocketAddr>> {
     extensions.get_mut()
 }
 
-fn x_forwarded_for(parts: &mut Parts) {
+/// The client of `X-Forwarded-For` into `ConnectInfo`, and the headers removed.
+pub fn x_forwarded_for(parts: &mut Parts) {
     let Some(info) = peer(&mut parts.extensions) else { return };
     let trusted = trusts(info.0.ip());
     let [mut chain, mut proto, mut real] = [false; 3];
@@ -150,7 +151,7 @@ fn walk<'a>(peer: IpAddr, lines: impl Iterator<Item = &'a HeaderValue>) -> Answe
 
 /// Commas and spaces at the end are no entries; many of them are passed many at a time.
 fn without_blanks(mut text: &[u8]) -> Option<&[u8]> {
-    let blank = |byte: &u8| (*byte == b',') | (*byte == b' ');
+    let blank = |byte: &u8| matches!(byte, b',' | b' ');
     while let Some((before, chunk)) = text.split_last_chunk::<256>() {
         if chunk.iter().fold(0, |other, byte| other | (byte ^ b',')) != 0 {
             break;
@@ -269,7 +270,7 @@ fn forwarded(parts: &mut Parts) {
         for pair in element.split(|byte| *byte == b';') {
             match pair {
                 [b'f' | b'F', b'o' | b'O', b'r' | b'R', b'=', node @ ..] => {
-                    client = entry(node).map(|it| it.0)
+                    client = entry(node).map(|it| it.0);
                 }
                 [b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T', b'=', name @ ..] => named = Some(name),
                 _ => {}

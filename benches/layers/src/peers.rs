@@ -53,6 +53,10 @@ pub const RESPONSE_FLOOR: &str = "response-floor";
 pub const RAMA_FLOOR: &str = "rama-floor";
 
 /// All cases of others on `input`, their floors first.
+///
+/// # Panics
+///
+/// Where a configuration does not build: a mistake in this file.
 pub fn cases(input: &'static Input) -> Vec<Case> {
     let forwarded = input.has("forwarded");
     let mut cases = Cases { input, made: Vec::new() };

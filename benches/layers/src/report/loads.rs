@@ -7,10 +7,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use crate::{Result, beside, median};
 
 /// What the load is sent to, the first of which is what the others are compared with.
-pub(crate) const VARIANTS: [(&str, &str); 8] = [
+pub(crate) const VARIANTS: [(&str, &str); 9] = [
     ("bare", "nothing"),
     ("proxyfix", "`proxyfix_axum::wrap`, the origin recorded"),
     ("proxyfix-unrecorded", "`proxyfix_axum::wrap`, nothing recorded"),
+    ("by-hand", "by hand, from outside: the client in `ConnectInfo`, three headers removed"),
     ("no-op-outside", "a layer that does nothing, from outside"),
     ("no-op-inside", "a layer that does nothing, by `Router::layer`"),
     ("axum-client-ip", "the extractor of axum-client-ip, in the handler"),
