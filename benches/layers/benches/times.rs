@@ -11,7 +11,7 @@ fn times(criterion: &mut Criterion) {
     let sets: Vec<_> = sets::SIZES.iter().map(|size| format!("set-{size}")).collect();
     for mut case in cases() {
         let name = case.input.name.to_owned();
-        let layer = compared.contains(&name) && case.kind != Kind::Function;
+        let layer = compared.contains(&name) && !matches!(case.kind, Kind::Function | Kind::Removing);
         if layer || sets.contains(&name) {
             let request = case.input.request();
             // A group is taken up again by its name.

@@ -37,6 +37,8 @@ pub enum Kind {
     Limit,
     /// A crate of others, as a layer.
     Peer,
+    /// The same, and the forwarding headers are removed behind it, as our layers do.
+    Removing,
     /// A crate of others, as a function that is given the request.
     Function,
     /// A set of networks, asked for many addresses; the request is none of its business.

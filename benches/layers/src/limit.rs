@@ -13,11 +13,32 @@ use axum::extract::ConnectInfo;
 use http::header::{self, Entry};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{Extensions, HeaderName, HeaderValue, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use tower_service::Service;
 
 use crate::floor::{self, Leaf};
 use crate::{Answer, Case, Input, Kind, Request};
+
+/// Removes what these inputs have of forwarding headers: what a layer around a crate of others has to do, where
+/// nothing behind it shall read what a client made up.
+pub fn remove_forwarded(headers: &mut HeaderMap) {
+    let mut found = [const { None::<HeaderName> }; 5];
+    let mut places = found.iter_mut();
+    for name in headers.keys() {
+        let known = match name.as_str().as_bytes() {
+            [b'x', b'-', b'f', b'o', b'r', ..] => true,
+            other => matches!(other, b"forwarded" | b"x-real-ip"),
+        };
+        if !known {
+            continue;
+        }
+        let Some(place) = places.next() else { break };
+        *place = Some(name.clone());
+    }
+    for name in found.iter().map_while(Option::as_ref) {
+        headers.remove(name);
+    }
+}
 
 /// The cases written by hand on `input`.
 pub fn cases(input: &'static Input) -> Vec<Case> {
@@ -60,10 +81,10 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// `10.0.0.0/8` and `2001:db8:10::/48`.
+/// `10.0.0.0/8` and `2001:db8:10::/48`; and `127.0.0.0/8`, from where load comes.
 fn trusts(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => ip.octets()[0] == 10,
+        IpAddr::V4(ip) => matches!(ip.octets()[0], 10 | 127),
         IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0x0db8, 0x0010, ..]),
     }
 }
@@ -72,7 +93,8 @@ fn peer(extensions: &mut Extensions) -> Option<&mut ConnectInfo<SocketAddr>> {
     extensions.get_mut()
 }
 
-fn x_forwarded_for(parts: &mut Parts) {
+/// The client of `X-Forwarded-For` into `ConnectInfo`, and the headers removed.
+pub fn x_forwarded_for(parts: &mut Parts) {
     let Some(info) = peer(&mut parts.extensions) else { return };
     let trusted = trusts(info.0.ip());
     let [mut chain, mut proto, mut real] = [false; 3];
@@ -129,7 +151,7 @@ fn walk<'a>(peer: IpAddr, lines: impl Iterator<Item = &'a HeaderValue>) -> Answe
 
 /// Commas and spaces at the end are no entries; many of them are passed many at a time.
 fn without_blanks(mut text: &[u8]) -> Option<&[u8]> {
-    let blank = |byte: &u8| (*byte == b',') | (*byte == b' ');
+    let blank = |byte: &u8| matches!(byte, b',' | b' ');
     while let Some((before, chunk)) = text.split_last_chunk::<256>() {
         if chunk.iter().fold(0, |other, byte| other | (byte ^ b',')) != 0 {
             break;
@@ -248,7 +270,7 @@ fn forwarded(parts: &mut Parts) {
         for pair in element.split(|byte| *byte == b';') {
             match pair {
                 [b'f' | b'F', b'o' | b'O', b'r' | b'R', b'=', node @ ..] => {
-                    client = entry(node).map(|it| it.0)
+                    client = entry(node).map(|it| it.0);
                 }
                 [b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T', b'=', name @ ..] => named = Some(name),
                 _ => {}

@@ -15,8 +15,9 @@
 //! | rfc7239 | a parser; the walk over its nodes is ours | the networks; knows `Forwarded` only | ours |
 //!
 //! *Ours* is [`Reader`], the cheapest layer that tells a service behind it: it changes `ConnectInfo` in its place. No
-//! peer removes a header, and none but tower-real-ip and rama keep anything for later. A parser's walk stops at the
-//! first entry that no proxy wrote, as a careful user would write it.
+//! peer removes a header, and none but tower-real-ip and rama keep anything for later. So that the same job is
+//! compared, too, each stands a second time with [`Remover`] behind it, which removes what these inputs have. A parser's
+//! walk stops at the first entry that no proxy wrote, as a careful user would write it.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -39,6 +40,7 @@ use tower_service::Service;
 
 use crate::floor::{self, Bare, Leaf};
 use crate::inputs::TRUSTED;
+use crate::limit::remove_forwarded;
 use crate::{Answer, Call, Case, Input, Kind, Request};
 
 /// The floor of functions: who is connected is all that they need besides the headers.
@@ -51,6 +53,10 @@ pub const RESPONSE_FLOOR: &str = "response-floor";
 pub const RAMA_FLOOR: &str = "rama-floor";
 
 /// All cases of others on `input`, their floors first.
+///
+/// # Panics
+///
+/// Where a configuration does not build: a mistake in this file.
 pub fn cases(input: &'static Input) -> Vec<Case> {
     let forwarded = input.has("forwarded");
     let mut cases = Cases { input, made: Vec::new() };
@@ -61,12 +67,14 @@ pub fn cases(input: &'static Input) -> Vec<Case> {
         cases.both(["client-ip-function", "client-ip"], |request: &Request| {
             client_ip::rightmost_forwarded(request.headers()).ok()
         });
-        cases.layer("axum-client-ip", Extractor(|it: axum_client_ip::RightmostForwarded| it.0, Leaf));
+        let read = |it: axum_client_ip::RightmostForwarded| it.0;
+        cases.layer("axum-client-ip", Extractor(read, Leaf), Extractor(read, Remover(Leaf)));
     } else {
         cases.both(["client-ip-function", "client-ip"], |request: &Request| {
             client_ip::rightmost_x_forwarded_for(request.headers()).ok()
         });
-        cases.layer("axum-client-ip", Extractor(|it: axum_client_ip::RightmostXForwardedFor| it.0, Leaf));
+        let read = |it: axum_client_ip::RightmostXForwardedFor| it.0;
+        cases.layer("axum-client-ip", Extractor(read, Leaf), Extractor(read, Remover(Leaf)));
     }
     cases.both(["real-ip-function", "real-ip"], |request: &Request| {
         real_ip::real_ip(request.headers(), peer(request)?, trusted())
@@ -77,7 +85,10 @@ pub fn cases(input: &'static Input) -> Vec<Case> {
     );
     let call = around_response(layer.layer(ResponseLeaf));
     cases.add(Kind::Peer, "tower-real-ip", Some(RESPONSE_FLOOR), call);
-    cases.add(Kind::Peer, "rama", Some(RAMA_FLOOR), rama(input));
+    let call = around_response(layer.layer(Remover(ResponseLeaf)));
+    cases.add(Kind::Removing, "tower-real-ip-removing", Some(RESPONSE_FLOOR), call);
+    cases.add(Kind::Peer, "rama", Some(RAMA_FLOOR), rama(input, false));
+    cases.add(Kind::Removing, "rama-removing", Some(RAMA_FLOOR), rama(input, true));
     cases.both(["tower_governor-function", "tower_governor"], |request: &Request| {
         SmartIpKeyExtractor.extract(request).ok()
     });
@@ -110,11 +121,15 @@ impl Cases {
         self.made.push(Case { name, kind, input: self.input, floor, call });
     }
 
-    fn layer<S>(&mut self, name: &'static str, service: S)
+    /// A layer, and the same where the headers are removed.
+    fn layer<S, R>(&mut self, name: &'static str, service: S, removing: R)
     where
         S: Service<Request, Response = Answer, Error = Infallible> + Send + 'static,
+        R: Service<Request, Response = Answer, Error = Infallible> + Send + 'static,
     {
         self.add(Kind::Peer, name, Some(floor::NAME), floor::around(service));
+        let name = format!("{name}-removing").leak();
+        self.add(Kind::Removing, name, Some(floor::NAME), floor::around(removing));
     }
 
     /// A function, and our layer around it.
@@ -124,7 +139,7 @@ impl Cases {
         read: impl Fn(&Request) -> Answer + Copy + Send + 'static,
     ) {
         self.add(Kind::Function, function, Some(FUNCTION_FLOOR), Box::new(read));
-        self.layer(layer, Reader(read, Leaf));
+        self.layer(layer, Reader(read, Leaf), Reader(read, Remover(Leaf)));
     }
 }
 
@@ -161,6 +176,25 @@ impl<F: Fn(&Request) -> Answer, S: Service<Request>> Service<Request> for Reader
         let answer = (self.0)(&request);
         tell(request.extensions_mut(), answer);
         self.1.call(request)
+    }
+}
+
+/// What removes the headers that a crate has read, or passed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Remover<S>(pub S);
+
+impl<S: Service<Request>> Service<Request> for Remover<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> S::Future {
+        remove_forwarded(request.headers_mut());
+        self.0.call(request)
     }
 }
 
@@ -323,9 +357,13 @@ fn rama_request(input: &Input) -> rama_http::Request<()> {
 /// The leaf: where no header named anybody, it is the peer.
 fn rama_leaf(
     peer: IpAddr,
+    removing: bool,
 ) -> impl rama_core::Service<rama_http::Request<()>, Output = Answer, Error = Infallible> {
     rama_core::service::service_fn(move |request: rama_http::Request<()>| {
-        let request = black_box(request);
+        let mut request = black_box(request);
+        if removing {
+            remove_forwarded(request.headers_mut());
+        }
         let forwarded = request.extensions().get::<rama_net::forwarded::Forwarded>();
         ready(Ok(forwarded.map_or(Some(peer), rama_net::forwarded::Forwarded::client_ip)))
     })
@@ -343,14 +381,14 @@ where
 }
 
 fn rama_floor(input: &'static Input) -> Call {
-    rama_around(input, rama_leaf(input.peer.ip()))
+    rama_around(input, rama_leaf(input.peer.ip(), false))
 }
 
-fn rama(input: &'static Input) -> Call {
+fn rama(input: &'static Input, removing: bool) -> Call {
     use rama_core::Layer as _;
     use rama_http::layer::forwarded::GetForwardedHeaderLayer;
 
-    let leaf = rama_leaf(input.peer.ip());
+    let leaf = rama_leaf(input.peer.ip(), removing);
     if input.has("forwarded") {
         rama_around(input, GetForwardedHeaderLayer::forwarded().into_layer(leaf))
     } else {

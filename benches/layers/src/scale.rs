@@ -85,8 +85,10 @@ fn inputs_of_series() -> &'static [Input] {
 }
 
 fn input(series: Series, count: usize) -> Input {
-    let proxies = |count: usize| (0..count).map(|n| format!(", 10.1.2.{}", n % 250)).collect::<String>();
-    let forged = |count: usize| (0..count).map(|n| format!("198.51.100.{}, ", n % 250)).collect::<String>();
+    let proxies =
+        |count: usize| (0..count).map(|n| format!(", 10.1.2.{}", n % 250)).collect::<Vec<_>>().concat();
+    let forged =
+        |count: usize| (0..count).map(|n| format!("198.51.100.{}, ", n % 250)).collect::<Vec<_>>().concat();
     let lines = match series {
         Series::Trusted => vec![format!("{CLIENT}{}", proxies(count - 1))],
         Series::Client => vec![format!("{}{CLIENT}", forged(count))],

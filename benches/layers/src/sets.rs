@@ -79,25 +79,25 @@ impl Numbers {
             let bits = (u128::from(bits) << 64) | u128::from(self.next());
             return Ipv6Addr::from((bits >> 3) | (1 << 125)).into();
         }
-        let [first, rest @ ..] = (bits as u32).to_be_bytes();
-        Ipv4Addr::from([1 + first % 223, rest[0], rest[1], rest[2]]).into()
+        let [first, second, third, fourth, ..] = bits.to_be_bytes();
+        Ipv4Addr::from([1 + first % 223, second, third, fourth]).into()
     }
 
     /// An address within `network`.
     fn within(&mut self, network: IpNet) -> IpAddr {
-        let wide = (u128::from(self.next()) << 64) | u128::from(self.next());
-        match network {
-            IpNet::V4(net) => {
-                Ipv4Addr::from(u32::from(net.network()) | (wide as u32 & u32::from(net.hostmask()))).into()
-            }
-            IpNet::V6(net) => {
-                Ipv6Addr::from(u128::from(net.network()) | (wide & u128::from(net.hostmask()))).into()
-            }
+        match (network, self.address(matches!(network, IpNet::V6(_)))) {
+            (IpNet::V4(net), IpAddr::V4(any)) => (net.network() | any & net.hostmask()).into(),
+            (IpNet::V6(net), IpAddr::V6(any)) => (net.network() | any & net.hostmask()).into(),
+            _ => unreachable!("an address of its family"),
         }
     }
 }
 
 /// The set of `size` networks; of 6 and 22, those that people really have.
+///
+/// # Panics
+///
+/// Where the networks of `PRIVATE` or `CDN` are none: a mistake in this file.
 pub fn networks(size: usize) -> Vec<IpNet> {
     let written: &[&str] = match size {
         6 => &PRIVATE,
@@ -181,6 +181,10 @@ fn searched<T: Copy + 'static>(
 }
 
 /// Every crate with a set of `networks`, asked for the same addresses; first the loop alone.
+///
+/// # Panics
+///
+/// Where a crate does not take what is a network: a mistake in this file.
 pub fn rivals(networks: &[IpNet]) -> Vec<Searched> {
     let asked = addresses(networks);
     let v4 = || networks.iter().filter_map(|net| if let IpNet::V4(net) = net { Some(*net) } else { None });

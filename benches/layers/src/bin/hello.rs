@@ -14,6 +14,7 @@ use axum_client_ip::RightmostXForwardedFor;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use proxyfix::{ProxyFix, TrustedProxies};
+use proxyfix_bench_layers::limit::x_forwarded_for;
 use tokio::net::TcpListener;
 use tower_real_ip::{RealIp, RealIpLayer, TrustedProxyConfig};
 use tower_service::Service;
@@ -85,6 +86,10 @@ async fn serve(variant: &str, listener: TcpListener) -> io::Result<()> {
             let app = Nothing(bare);
             axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
         }
+        "by-hand" => {
+            let app = ByHand(bare);
+            axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+        }
         _ => Err(io::Error::other(format!("there is no variant {variant}"))),
     }
 }
@@ -104,5 +109,25 @@ impl<S: Service<Request>> Service<Request> for Nothing<S> {
 
     fn call(&mut self, request: Request) -> S::Future {
         self.0.call(request)
+    }
+}
+
+/// What is written by hand, and knows these headers only.
+#[derive(Clone, Copy, Debug)]
+struct ByHand<S>(S);
+
+impl<S: Service<Request>> Service<Request> for ByHand<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> S::Future {
+        let (mut parts, body) = request.into_parts();
+        x_forwarded_for(&mut parts);
+        self.0.call(Request::from_parts(parts, body))
     }
 }

@@ -7,10 +7,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use crate::{Result, beside, median};
 
 /// What the load is sent to, the first of which is what the others are compared with.
-pub(crate) const VARIANTS: [(&str, &str); 8] = [
+pub(crate) const VARIANTS: [(&str, &str); 9] = [
     ("bare", "nothing"),
     ("proxyfix", "`proxyfix_axum::wrap`, the origin recorded"),
     ("proxyfix-unrecorded", "`proxyfix_axum::wrap`, nothing recorded"),
+    ("by-hand", "by hand, from outside: the client in `ConnectInfo`, three headers removed"),
     ("no-op-outside", "a layer that does nothing, from outside"),
     ("no-op-inside", "a layer that does nothing, by `Router::layer`"),
     ("axum-client-ip", "the extractor of axum-client-ip, in the handler"),
@@ -33,6 +34,8 @@ pub(crate) struct Loads {
     pub(crate) both: Vec<Vec<f64>>,
     /// Who the client is, in its opinion.
     pub(crate) answers: Vec<String>,
+    /// Instructions of the whole process for a request.
+    pub(crate) instructions: Vec<f64>,
 }
 
 impl Loads {
@@ -54,9 +57,12 @@ pub(crate) fn measure(quick: bool) -> Result<Loads> {
         user: vec![Vec::new(); VARIANTS.len()],
         both: vec![Vec::new(); VARIANTS.len()],
         answers: Vec::new(),
+        instructions: Vec::new(),
     };
-    for server in &servers {
+    for (server, (variant, _)) in servers.iter().zip(VARIANTS) {
         loads.answers.push(server.who()?);
+        let [few, many] = [counted(variant, FEW)?, counted(variant, MANY)?];
+        loads.instructions.push((many - few) / f64::from(MANY - FEW));
     }
     // The first round warms up.
     for round in 0..=rounds {
@@ -73,6 +79,48 @@ pub(crate) fn measure(quick: bool) -> Result<Loads> {
         }
     }
     Ok(loads)
+}
+
+/// How many requests are sent to a server that is counted, in two runs.
+const FEW: u32 = 100;
+const MANY: u32 = 600;
+
+/// All instructions of a server that answers so many requests, one after another on one connection.
+fn counted(variant: &str, requests: u32) -> Result<f64> {
+    let failed = |why: &dyn std::fmt::Display| format!("the server {variant} cannot be counted: {why}");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(beside("hello")?).arg(variant);
+    valgrind.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = valgrind.spawn().map_err(|error| failed(&error))?;
+    let mut asked = || -> std::io::Result<()> {
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut port)?;
+        let mut stream = TcpStream::connect(("127.0.0.1", port.trim().parse().unwrap_or_default()))?;
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", HEADERS.join("\r\n"));
+        let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+        for _ in 0..requests {
+            stream.write_all(head.as_bytes())?;
+            answer.clear();
+            while !answer.ends_with(b"Hello, world!\n") {
+                let read = stream.read(&mut piece)?;
+                if read == 0 {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+                answer.extend_from_slice(&piece[..read]);
+            }
+        }
+        Ok(())
+    };
+    let asked = asked();
+    // It ends with its input, which is dropped here; if nobody answered, it may not have begun.
+    if asked.is_err() {
+        let _ = process.kill();
+    }
+    let output = process.wait_with_output().map_err(|error| failed(&error))?;
+    asked.map_err(|error| failed(&error))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let total = said.lines().find_map(|line| line.split_once("Collected : "));
+    total.and_then(|(_, number)| number.trim().parse().ok()).ok_or_else(|| failed(&said))
 }
 
 /// A process with one of the variants, which ends with its input.

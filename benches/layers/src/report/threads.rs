@@ -68,13 +68,14 @@ pub(crate) fn measure(quick: bool) -> Threads {
                     let start = Instant::now();
                     thread::scope(|scope| {
                         scope.spawn(|| {
-                            for set in sets.iter().cycle() {
+                            for (number, set) in (1..).zip(sets.iter().cycle()) {
                                 if ended.load(Ordering::Relaxed) {
                                     break;
                                 }
                                 reload.force(set).expect("a set that builds");
                                 count.fetch_add(1, Ordering::Relaxed);
-                                thread::sleep(REPLACED_EVERY);
+                                // Who comes late has to catch up.
+                                thread::sleep((REPLACED_EVERY * number).saturating_sub(start.elapsed()));
                             }
                         });
                         let taken = at_once(&reloadable, decisions);
