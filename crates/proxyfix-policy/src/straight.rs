@@ -227,8 +227,10 @@ struct Said {
 #[inline]
 #[expect(clippy::option_option, reason = "whether it is usual, and what it says")]
 fn sole_value(line: &[u8]) -> Option<Option<&[u8]>> {
-    let text = trim_start(trim_end(line));
-    let usual = text.len() <= LONGEST_VALUE && !text.contains(&b',');
+    // Of what is too long, white space before it included, nothing on the left is read.
+    let text = Some(trim_end(line)).filter(|text| text.len() <= LONGEST_VALUE)?;
+    let text = trim_start(text);
+    let usual = !text.contains(&b',');
     usual.then_some(Some(text).filter(|text| !text.is_empty()))
 }
 
