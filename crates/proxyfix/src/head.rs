@@ -314,7 +314,7 @@ impl Judge {
             && !cfg!(feature = "metrics")
             && !self.policy.admits(&peer, false)
             && !peer.is_unknown()
-            && !tracing::event_enabled!(tracing::Level::DEBUG)
+            && !events::decisions_are_wanted()
     }
 }
 
