@@ -125,7 +125,10 @@ impl Judge {
         let alone = match connection.peer {
             _ if !self.plain || compute.is_some() || parts.uri.authority().is_some() => None,
             Some(peer) => Some(peer).filter(|_| parts.extensions.len() <= connection.own),
-            None if parts.extensions.len() == 1 => parts.extensions.get::<Peer>().copied(),
+            // Unrecorded, a second fix would find the proxy there, and take it for the client.
+            None if !self.options.unrecorded && parts.extensions.len() == 1 => {
+                parts.extensions.get::<Peer>().copied()
+            }
             None => None,
         };
         if let Some(client) = alone.and_then(|peer| self.apply_alone(peer, parts)) {
@@ -146,7 +149,7 @@ impl Judge {
         let stays =
             self.leaves_host && self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
         if stays && self.passes(peer, &scan) {
-            return Some(Some(peer));
+            return Some(self.policy.reads(Field::For).then_some(peer));
         }
         let host = if stays { None } else { Some(self.policy.host(line)?) };
         let received = Received::default().with_host(host);
@@ -164,10 +167,9 @@ impl Judge {
         let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
 
         let found = scan.into_found();
-        if self.options.unrecorded {
+        if self.options.unrecorded && !needs_record(&origin) {
             found.remove(&mut parts.headers, |_, _| ());
             host.write(&mut parts.headers);
-            publish_prefix(parts, &origin);
             return Some(self.policy.reads(Field::For).then(|| client_of(&origin)));
         }
         let mut removed = Removed::default();
@@ -205,7 +207,6 @@ impl Judge {
         let mount = if others { parts.extensions.get::<Mount>() } else { None };
         let through_gateway = mount.is_some();
         let named = Named::read(&self.policy, parts, &scan);
-        let recorded = !self.options.unrecorded || others || !named.authority.is_nothing();
         let mut received = named.received(parts, others, mount, earlier.as_ref());
         // What functions make of a request they make of it as it came in.
         let before = earlier.as_ref().and_then(|earlier| earlier.removed.found_by(&self.policy));
@@ -257,6 +258,8 @@ impl Judge {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
         let host = host_line(&scan, &origin, false);
+        let recorded =
+            !self.options.unrecorded || others || !named.authority.is_nothing() || needs_record(&origin);
 
         let found = scan.into_found();
         let removed = match before {
@@ -278,12 +281,7 @@ impl Judge {
         host.write(&mut parts.headers);
         named.write(parts, &origin, self.options.absolute);
         let client = self.policy.reads(Field::For).then(|| client_of(&origin));
-        let Some(mut removed) = removed else {
-            if stated_prefix {
-                set_forwarded(parts, &origin);
-            }
-            return client;
-        };
+        let Some(mut removed) = removed else { return client };
         if removed.judged_before_by(&self.policy) {
             events::already_applied();
         }
@@ -316,6 +314,12 @@ impl Judge {
             && !peer.is_unknown()
             && !events::decisions_are_wanted()
     }
+}
+
+/// Whether a second fix would find another answer in what this one leaves: a mount, which only gateways leave
+/// otherwise, or a port that is the default one while nobody knows the scheme.
+fn needs_record(origin: &Decided) -> bool {
+    origin.outcome(Field::Prefix) == Outcome::Believed || origin.port() == Some(Scheme::Http.default_port())
 }
 
 /// The peer of a request that no fix has judged.
@@ -444,8 +448,9 @@ macro_rules! options {
             /// removed, nor would a [`Guard`](crate::Guard) what to judge.
             ///
             /// Where it is needed to do the same thing twice, the origin is there all the same: for a target
-            /// that names a host, as those of HTTP/2 do, and where an earlier fix or the server left one of
-            /// the extensions that fixes read.
+            /// that names a host, as those of HTTP/2 do, for a stated prefix, for port 80 of https, and where
+            /// an earlier fix or the server left one of the extensions that fixes read, such as the
+            /// [`Peer`](crate::Peer).
             pub fn unrecorded(mut self) -> Self {
                 self.options.unrecorded = true;
                 self
