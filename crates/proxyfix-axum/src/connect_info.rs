@@ -119,8 +119,8 @@ fn client_found_before(connection: Connection, parts: &mut Parts) -> Option<Peer
 
 /// Lets `ConnectInfo` say who the client is, in the place where it is: that needs no memory.
 fn set_client(parts: &mut Parts, client: Option<SocketAddr>) {
-    // Besides the original there are its origin and what said who is connected.
-    if parts.extensions.len() > 2 {
+    // Beside the original there is an origin, or what said who is connected.
+    if parts.extensions.len() > 1 {
         keep_original(parts);
     }
     let extensions = &mut parts.extensions;
@@ -138,5 +138,50 @@ fn keep_original(parts: &mut Parts) {
     if parts.extensions.get::<Original>().is_some() {
         Original::keep::<ConnectInfo<SocketAddr>>(parts);
         Original::keep::<MockConnectInfo<SocketAddr>>(parts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxyfix::{KeepOriginal, Proof, ProxyFix, TrustedProxies};
+
+    use super::*;
+
+    /// Finds the client by means of its own.
+    struct Finder(SocketAddr);
+
+    impl Fix for Finder {
+        fn fix(&self, _: &mut Parts) {}
+
+        fn fix_from(&self, _: Connection, _: &mut Parts) -> Option<Peer> {
+            Some(self.0.into())
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_restored_where_connect_info_was_withheld_or_no_origin_is_left() {
+        let proxy: SocketAddr = "10.0.0.2:40000".parse().unwrap();
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let proof = Proof::secret("X-Secret", ["0123456789abcdef0123456789abcdef"]).unwrap();
+        let first = ConnectInfoFix(ProxyFix::builder(trusted.clone()).and_proof(proof).build().unwrap());
+        let second = ConnectInfoFix((KeepOriginal, ProxyFix::new(trusted.clone())));
+        let finder = ConnectInfoFix((KeepOriginal, Finder("203.0.113.9:1".parse().unwrap())));
+
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.extensions.insert(ConnectInfo(proxy));
+        let address = |parts: &Parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0);
+
+        let mut withheld = parts.clone();
+        first.fix(&mut withheld);
+        assert_eq!(address(&withheld), None);
+        second.fix(&mut withheld);
+        assert_eq!(address(&withheld), Some(proxy));
+        proxyfix::restore(&mut withheld);
+        assert_eq!(address(&withheld), None);
+
+        finder.fix(&mut parts);
+        assert_eq!(address(&parts), "203.0.113.9:1".parse().ok());
+        proxyfix::restore(&mut parts);
+        assert_eq!(address(&parts), Some(proxy));
     }
 }

@@ -162,6 +162,12 @@ macro_rules! report {
     };
 }
 
+/// Whether somebody looks for mistakes, or at every decision.
+#[inline]
+pub(crate) fn decisions_are_wanted() -> bool {
+    tracing::event_enabled!(tracing::Level::DEBUG)
+}
+
 /// Reports, and counts, what a fix decided by itself.
 #[inline]
 pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {
@@ -170,7 +176,7 @@ pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_
     let fine = !origin.ending().is_incomplete();
     let refused = Field::ALL.map(|field| matches!(origin.outcome(field), Outcome::Refused(_)));
     let odd = !fine || refused.contains(&true) || origin.is_unproven() || origin.is_short();
-    if odd || tracing::event_enabled!(tracing::Level::DEBUG) {
+    if odd || decisions_are_wanted() {
         report_decided(policy, origin, claims);
     }
 }
@@ -216,7 +222,7 @@ fn report_decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {
             refused(peer, field, refusal, || stated(policy, origin, claims, field));
         }
     }
-    if tracing::event_enabled!(tracing::Level::DEBUG) {
+    if decisions_are_wanted() {
         let unread = |name| !policy.reads_header(name) && claims.lines(name).next().is_some();
         if policy.reads(Field::For) && (unread("x-forwarded-for") || unread("forwarded")) {
             report!(DEBUG CONFLICT, %peer, "the chain stands in a family that is not read");
@@ -515,8 +521,9 @@ mod tests {
             Interest::sometimes()
         }
 
-        fn enabled(&self, _: &Metadata<'_>) -> bool {
-            true
+        /// As with a filter by target.
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == "proxyfix::events"
         }
 
         fn event(&self, event: &tracing::Event<'_>) {
@@ -605,6 +612,21 @@ mod tests {
         assert_reported(&fix(), head(PROXY, &[CHAIN, ("x-forwarded-proto", b"https")]), None);
         assert_reported(&fix(), head(PROXY, &[]), None);
         assert_reported(&fix(), head(STRANGER, &[("connection", b"close")]), None);
+    }
+
+    #[test]
+    fn every_decision_is_reported_the_short_ones_too() {
+        for fix in [fix(), ProxyFix::builder(trusted()).unrecorded().build().unwrap()] {
+            for peer in [PROXY, STRANGER] {
+                let mut parts = head(peer, &[]);
+                let peer: Peer = parts.extensions.remove().unwrap();
+                let seen = collect(|| {
+                    fix.fix_from(peer.into(), &mut parts);
+                });
+                let seen: Vec<_> = seen.iter().map(|(_, fields)| fields["event"].as_str()).collect();
+                assert_eq!(seen, ["fwd.decided"], "{peer}");
+            }
+        }
     }
 
     #[test]

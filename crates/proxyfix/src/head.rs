@@ -34,7 +34,7 @@ pub(crate) struct Judge {
     doomed: Doomed,
     /// Whether nothing is asked for that few services need.
     plain: bool,
-    /// Whether nothing is recorded, and the host is not read from headers.
+    /// Whether nothing is recorded, and nothing is read from headers that would need the host beside it.
     leaves_host: bool,
     /// The headers of which the sentence says that they are there and not read, a bit each.
     unread: u64,
@@ -124,7 +124,7 @@ impl Judge {
         let fields = [Field::Proto, Field::Host, Field::Prefix];
         self.unread = headers_of(fields.into_iter().filter(|field| !self.policy.reads(*field)));
         self.leaves_host = self.options.unrecorded
-            && ![Field::Host, Field::Port].map(|it| self.policy.reads(it)).contains(&true);
+            && ![Field::Host, Field::Port, Field::Prefix].map(|it| self.policy.reads(it)).contains(&true);
         self
     }
 
@@ -139,7 +139,10 @@ impl Judge {
         let alone = match connection.peer {
             _ if !self.plain || compute.is_some() || parts.uri.authority().is_some() => None,
             Some(peer) => Some(peer).filter(|_| parts.extensions.len() <= connection.own),
-            None if parts.extensions.len() == 1 => parts.extensions.get::<Peer>().copied(),
+            // Unrecorded, a second fix would find the proxy there, and take it for the client.
+            None if !self.options.unrecorded && parts.extensions.len() == 1 => {
+                parts.extensions.get::<Peer>().copied()
+            }
             None => None,
         };
         if let Some(client) = alone.and_then(|peer| self.apply_alone(peer, parts)) {
@@ -183,10 +186,9 @@ impl Judge {
         let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
 
         let found = scan.into_found();
-        if self.options.unrecorded {
+        if self.options.unrecorded && !needs_record(&origin) {
             found.remove(&mut parts.headers, |_, _| ());
             host.write(&mut parts.headers);
-            publish_prefix(parts, &origin);
             return Some(self.policy.reads(Field::For).then(|| client_of(&origin)));
         }
         let mut removed = Removed::default();
@@ -225,7 +227,6 @@ impl Judge {
         let mount = if others { parts.extensions.get::<Mount>() } else { None };
         let through_gateway = mount.is_some();
         let named = Named::read(&self.policy, parts, &scan);
-        let recorded = !self.options.unrecorded || others || !named.authority.is_nothing();
         let mut received = named.received(parts, others, mount, earlier.as_ref());
         // What functions make of a request they make of it as it came in.
         let before = earlier.as_ref().and_then(|earlier| earlier.removed.found_by(&self.policy));
@@ -247,7 +248,8 @@ impl Judge {
         let shadowed = self.options.shadow.as_ref().map(|shadow| (shadow, received.clone()));
         let origin = self.policy.decide(peer, received, &claims);
         if let Some((shadow, received)) = shadowed {
-            shadow.compare(&origin, received, &claims);
+            // It may read headers that this policy does not, of which the look at them knows nothing.
+            shadow.compare(&origin, received, &HeaderClaims { scan: None, ..claims });
         }
         events::decided(&self.policy, &origin, &claims);
         if earlier.is_none() {
@@ -276,6 +278,8 @@ impl Judge {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
         let host = host_line(&scan, &origin, false);
+        let recorded =
+            !self.options.unrecorded || others || !named.authority.is_nothing() || needs_record(&origin);
 
         let found = scan.into_found();
         let removed = match before {
@@ -332,7 +336,13 @@ fn tells_nothing(scan: &Scan<'_>) -> bool {
     !scan.connection
         && !scan.found().has_others()
         && !cfg!(feature = "metrics")
-        && !tracing::event_enabled!(tracing::Level::DEBUG)
+        && !events::decisions_are_wanted()
+}
+
+/// Whether a second fix would find another answer in what this one leaves: a mount, which only gateways leave
+/// otherwise, or a port that is the default one while nobody knows the scheme.
+fn needs_record(origin: &Decided) -> bool {
+    origin.outcome(Field::Prefix) == Outcome::Believed || origin.port() == Some(Scheme::Http.default_port())
 }
 
 /// The peer of a request that no fix has judged.
@@ -462,8 +472,9 @@ macro_rules! options {
             /// removed, nor would a [`Guard`](crate::Guard) what to judge.
             ///
             /// Where it is needed to do the same thing twice, the origin is there all the same: for a target
-            /// that names a host, as those of HTTP/2 do, and where an earlier fix or the server left one of
-            /// the extensions that fixes read.
+            /// that names a host, as those of HTTP/2 do, for a stated prefix, for port 80 of https, and where
+            /// an earlier fix or the server left one of the extensions that fixes read, such as the
+            /// [`Peer`](crate::Peer).
             pub fn unrecorded(mut self) -> Self {
                 self.options.unrecorded = true;
                 self

@@ -373,6 +373,49 @@ mod tests {
         assert_rewritten(&fix, head("/", &host), "/", Some("my_app:8080"));
     }
 
+    /// The head as fixes leave it, without the peer in the extensions.
+    fn without_peer(target: &str, headers: &[(&str, &str)]) -> (Connection, Parts) {
+        let mut parts = head(target, headers);
+        let peer = parts.extensions.remove::<Peer>().unwrap();
+        (Connection::from(peer), parts)
+    }
+
+    #[test]
+    fn t14_what_is_not_recorded_is_the_same_twice() {
+        let all = ProxyFix::builder(trusted()).fields(Field::ALL);
+        let unrecorded = all.unrecorded().build().unwrap();
+        let host = ("host", "app.internal");
+        for headers in [
+            &[host, ("x-forwarded-proto", "https"), ("x-forwarded-host", "good.example:80")][..],
+            &[("host", "good.example:80"), ("x-forwarded-proto", "https")],
+            &[("x-forwarded-proto", "https"), ("x-forwarded-host", "good.example:80")],
+            &[host, ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-prefix", "/app")],
+        ] {
+            let (connection, mut once) = without_peer("/", headers);
+            unrecorded.fix_from(connection, &mut once);
+            let mut twice = once.clone();
+            unrecorded.fix_from(connection, &mut twice);
+            assert_eq!(once.headers, twice.headers);
+            assert_eq!(once.extensions.len(), twice.extensions.len(), "{headers:?}");
+        }
+        // Where the peer stands in the extensions, a second fix would take it for the client.
+        let mut parts = head("/", &[host, ("x-forwarded-for", "203.0.113.9")]);
+        for _ in 0..2 {
+            let client = unrecorded.fix_from(Connection::default(), &mut parts).unwrap();
+            assert_eq!(client.ip(), Some("203.0.113.9".parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn t02_a_stranger_changes_nothing_of_what_is_answered_to_the_framework() {
+        let fix = ProxyFix::builder(trusted()).fields([]).unrecorded().build().unwrap();
+        let answers = [&[][..], &[("x-forwarded-for", "127.0.0.1")]].map(|headers| {
+            let (_, mut parts) = without_peer("/", &[&[("host", "a.example")], headers].concat());
+            fix.fix_from(Connection::from("203.0.113.9".parse::<Peer>().unwrap()), &mut parts)
+        });
+        assert_eq!(answers[0], answers[1]);
+    }
+
     #[test]
     fn own_headers_are_removed() {
         let fix = ProxyFix::builder(trusted()).remove("X-Forwarded-User").build().unwrap();

@@ -249,6 +249,18 @@ mod tests {
     }
 
     #[test]
+    fn a_shadow_reads_what_the_policy_in_force_leaves() {
+        let policy = Policy::builder(trusted()).family(Family::Single("X-My-Client".into()));
+        let shadow = Shadow::new(policy.build().unwrap());
+        let fix = ProxyFix::builder(trusted()).shadow(shadow.clone()).build().unwrap();
+        let mut parts = head(&[("x-my-client", "203.0.113.9")]);
+        fix.fix(&mut parts);
+        assert_eq!(parts.headers.len(), 1);
+        let then = shadow.samples().first().and_then(|difference| difference.then.client());
+        assert_eq!(then, "203.0.113.9".parse().ok());
+    }
+
+    #[test]
     fn samples_are_the_latest_sixteen() {
         let shadow = Shadow::new(TrustedProxies::none());
         let fix = ProxyFix::builder(trusted()).shadow(shadow.clone()).build().unwrap();
