@@ -263,31 +263,19 @@ fn forwarded(parts: &mut Parts) {
         return;
     }
     let mut rest = line.as_bytes();
-    let mut host = None;
     let client = loop {
         let (element, before) = last(rest);
-        let (mut client, mut named) = (None, None);
+        let mut client = None;
         for pair in element.split(|byte| *byte == b';') {
-            match pair {
-                [b'f' | b'F', b'o' | b'O', b'r' | b'R', b'=', node @ ..] => {
-                    client = entry(node).map(|it| it.0);
-                }
-                [b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T', b'=', name @ ..] => named = Some(name),
-                _ => {}
+            if let [b'f' | b'F', b'o' | b'O', b'r' | b'R', b'=', node @ ..] = pair {
+                client = entry(node).map(|it| it.0);
             }
-        }
-        if client.is_some() {
-            host = named;
         }
         match (client, before) {
             (Some(ip), Some(before)) if trusts(ip) => rest = before,
             _ => break client,
         }
     };
-    if let Some(host) = host.filter(|name| is_host(name)).and_then(|name| HeaderValue::from_bytes(name).ok())
-    {
-        parts.headers.insert(header::HOST, host);
-    }
     match client {
         Some(client) => info.0 = SocketAddr::new(client, 0),
         None => drop(parts.extensions.remove::<ConnectInfo<SocketAddr>>()),

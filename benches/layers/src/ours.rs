@@ -17,7 +17,7 @@ pub fn cases(input: &'static Input) -> Vec<Case> {
     let builder = || -> ProxyFixBuilder {
         match input.name {
             "proxy-three" => ProxyFix::builder(trusted()).host().port().prefix(),
-            _ if input.has("forwarded") => ProxyFix::builder(trusted()).family(Family::Forwarded).host(),
+            _ if input.has("forwarded") => ProxyFix::builder(trusted()).family(Family::Forwarded),
             _ => ProxyFix::builder(trusted()),
         }
     };

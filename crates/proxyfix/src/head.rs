@@ -828,13 +828,14 @@ impl Text<'_> {
         left == 0 && host == self.host
     }
 
+    /// The text, in as much memory as it takes: what is made of it keeps the rest.
     fn to_vec(&self) -> Vec<u8> {
-        let mut text = Vec::with_capacity(self.host.len() + ":65535".len());
+        let Some(port) = self.port else { return self.host.to_vec() };
+        let digits = port.get().ilog10() as usize + 1;
+        let mut text = Vec::with_capacity(self.host.len() + 1 + digits);
         text.extend_from_slice(self.host);
-        if let Some(port) = self.port {
-            // Writing to a vector does not fail.
-            let _ = write!(text, ":{port}");
-        }
+        // Writing to a vector does not fail.
+        let _ = write!(text, ":{port}");
         text
     }
 }
