@@ -284,13 +284,12 @@ struct Said {
     prefix: Option<Prefix>,
 }
 
-/// The one value of a line, where there are not several and none that is too long.
+/// The one value of a line, unless it is too long. Several are none: no value that passes its grammar has a comma.
 #[inline]
 #[expect(clippy::option_option, reason = "whether it is usual, and what it says")]
 fn sole_value(line: &[u8]) -> Option<Option<&[u8]>> {
     let text = trim_start(trim_end(line));
-    let usual = text.len() <= LONGEST_VALUE && !text.contains(&b',');
-    usual.then_some(Some(text).filter(|text| !text.is_empty()))
+    (text.len() <= LONGEST_VALUE).then_some(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// What stands before the last comma of a line, the hop named behind it, and what is said there besides.
@@ -372,10 +371,8 @@ fn split_last_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
         _ => (text, TOKEN),
     };
     let least = text.len().saturating_sub(LONGEST_USUAL);
-    let mut start = text.len();
-    while start > least && has_class(text[start - 1], class) {
-        start -= 1;
-    }
+    let other = text[least..].iter().rposition(|byte| !has_class(*byte, class));
+    let start = other.map_or(least, |other| least + other + 1);
     let (before, value) = text.split_at(start);
     match (before, class) {
         ([name @ .., b'=', b'"'], PLAIN) => Some((name, value)),
