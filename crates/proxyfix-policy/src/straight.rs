@@ -189,27 +189,31 @@ impl Policy {
         mut on_step: impl FnMut(Step),
     ) -> Option<(Walked, T)> {
         let who = self.trusted();
-        let (mut before, mut hop, mut said) = last(line)?;
-        let (mut last_verified, mut position, mut ending) = (peer, 1, Ending::ClientFound);
-        while who.allows(&hop) {
-            last_verified = hop;
-            let Some(text) = before else {
-                ending = Ending::AllTrusted;
-                break;
-            };
+        let (mut text, mut last_verified, mut position) = (line, peer, 0);
+        loop {
+            let (before, hop, said) = last(text)?;
             if position == MOST_HOPS {
                 return None;
             }
-            on_step(Step { hop, verdict: Verdict::Trusted });
-            (before, hop, said) = last(text)?;
             position += 1;
+            if !who.allows(&hop) {
+                if hop.ip().is_some_and(is_unroutable) {
+                    return None;
+                }
+                on_step(Step { hop, verdict: Verdict::Client });
+                let more = before.is_some_and(|before| !before.is_empty());
+                let ending = Ending::ClientFound;
+                return Some((Walked { client: hop, ending, last_verified, position, more }, said));
+            }
+            last_verified = hop;
+            let Some(before) = before else {
+                on_step(Step { hop, verdict: Verdict::Client });
+                let ending = Ending::AllTrusted;
+                return Some((Walked { client: hop, ending, last_verified, position, more: false }, said));
+            };
+            on_step(Step { hop, verdict: Verdict::Trusted });
+            text = before;
         }
-        if ending == Ending::ClientFound && hop.ip().is_some_and(is_unroutable) {
-            return None;
-        }
-        on_step(Step { hop, verdict: Verdict::Client });
-        let more = before.is_some_and(|before| !before.is_empty());
-        Some((Walked { client: hop, ending, last_verified, position, more }, said))
     }
 
     /// Reads the fields, unless anything of them has to be refused.
@@ -296,7 +300,8 @@ fn sole_value(line: &[u8]) -> Option<Option<&[u8]>> {
 type LastHop<'a, T> = (Option<&'a [u8]>, Peer, T);
 
 /// IPv4 is read from its end, together with the search for the comma.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "there is one walk, which holds all of this in registers")]
 fn last_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
     let mut rest = line;
     let Some(ip) = take_last_ipv4(&mut rest) else { return last_other_hop(line) };
@@ -357,28 +362,41 @@ fn last_element(line: &[u8]) -> Option<LastHop<'_, Element<'_>>> {
     if line.len() - before.map_or(0, |before| before.len() + 1) > LONGEST_ELEMENT {
         return None;
     }
-    match rfc7239(node?) {
-        Node::Address(hop) => Some((before, hop, element)),
-        _ => None,
-    }
+    let node = node?;
+    let mut rest = node;
+    let hop = match take_last_ipv4(&mut rest) {
+        Some(ip) if rest.is_empty() => Peer::new(Ipv4Addr::from_bits(ip).into(), None),
+        _ => match rfc7239(node) {
+            Node::Address(hop) => hop,
+            _ => return None,
+        },
+    };
+    Some((before, hop, element))
 }
 
 /// What stands before the last equals sign of a text, and the value behind it.
 #[inline]
 fn split_last_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (text, class) = match text {
-        [text @ .., b'"'] => (text, PLAIN),
-        _ => (text, TOKEN),
+    let (name, value) = match text {
+        [text @ .., b'"'] => {
+            let (before, value) = split_behind(text, |byte| !has_class(byte, PLAIN));
+            (before.strip_suffix(b"=\"")?, value)
+        }
+        _ => {
+            let (before, value) = split_behind(text, |byte| !has_class(byte, TOKEN));
+            (before.strip_suffix(b"=").filter(|_| !value.is_empty())?, value)
+        }
     };
+    Some((name, value))
+}
+
+/// Splits a text behind the last byte that is one of `others`, or where a value becomes too long.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "every byte of an element is looked at")]
+fn split_behind(text: &[u8], others: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let least = text.len().saturating_sub(LONGEST_USUAL);
-    let other = text[least..].iter().rposition(|byte| !has_class(*byte, class));
-    let start = other.map_or(least, |other| least + other + 1);
-    let (before, value) = text.split_at(start);
-    match (before, class) {
-        ([name @ .., b'=', b'"'], PLAIN) => Some((name, value)),
-        ([name @ .., b'='], TOKEN) if !value.is_empty() => Some((name, value)),
-        _ => None,
-    }
+    let other = text[least..].iter().rposition(|byte| others(*byte));
+    text.split_at(other.map_or(least, |other| least + other + 1))
 }
 
 /// Bytes of a value that is looked at here.
