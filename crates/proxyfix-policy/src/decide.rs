@@ -74,10 +74,12 @@ impl Policy {
             self.turn_away(peer, received, trusted, claims)
         } else if claims.is_silent() {
             self.take_as_received(peer, received)
-        } else if let Some(first) = self.way_straight(claims) {
-            self.judge_straight(peer, received, first, claims)
         } else {
-            self.judge(peer, received, claims)
+            match self.plan.straight {
+                Some(Family::XForwarded) => self.judge_x_forwarded(peer, received, claims),
+                Some(Family::Forwarded) => self.judge_forwarded(peer, received, claims),
+                _ => self.judge(peer, received, claims),
+            }
         }
     }
 

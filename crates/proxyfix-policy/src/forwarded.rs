@@ -878,12 +878,13 @@ fn is_quotable(byte: u8) -> bool {
     has_class(byte, PLAIN) || matches!(byte, b'"' | b'\\')
 }
 
-const TOKEN: u8 = 1;
+pub(crate) const TOKEN: u8 = 1;
 /// Stands in a quoted string without a backslash.
-const PLAIN: u8 = 2;
+pub(crate) const PLAIN: u8 = 2;
 
 /// Looked up, because every byte of an element is.
-fn has_class(byte: u8, class: u8) -> bool {
+#[inline]
+pub(crate) fn has_class(byte: u8, class: u8) -> bool {
     const CLASSES: [u8; 256] = {
         let mut classes = [0; 256];
         let mut byte = 0_u8;

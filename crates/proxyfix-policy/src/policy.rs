@@ -64,8 +64,8 @@ pub(crate) struct Plan {
     pub(crate) chain: String,
     /// The [marks](Notes::unread) of fields that are not read where a proxy may have written them.
     pub(crate) unread: u8,
-    /// Whether usual requests are judged [in one go](crate::straight).
-    pub(crate) straight: bool,
+    /// The family in which usual requests are judged [in one go](crate::straight).
+    pub(crate) straight: Option<Family>,
 }
 
 /// Where one field is read.
@@ -292,7 +292,7 @@ impl Policy {
             Some(FORWARDED) => 0,
             _ => unread.fold(0, |marks, field| marks | Notes::unread(field)),
         };
-        plan.straight = plan.is_straight();
+        plan.straight = plan.straight_family();
         Self { plan: Arc::new(plan), generation: 0 }
     }
 
@@ -387,7 +387,7 @@ impl From<TrustedProxies> for Policy {
             notation: Notation::XForwarded,
             chain: String::new(),
             unread: 0,
-            straight: false,
+            straight: None,
         })
     }
 }
@@ -416,7 +416,7 @@ impl From<Topology> for Policy {
             notation: Notation::XForwarded,
             chain: String::new(),
             unread: 0,
-            straight: false,
+            straight: None,
         })
     }
 }
@@ -578,7 +578,7 @@ impl PolicyBuilder {
             notation: Notation::XForwarded,
             chain: String::new(),
             unread: 0,
-            straight: false,
+            straight: None,
         }))
     }
 }

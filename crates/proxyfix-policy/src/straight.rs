@@ -5,10 +5,11 @@
 
 use core::net::Ipv4Addr;
 
-use crate::claim::OneLine;
+use crate::claim::{FORWARDED, OneLine};
 use crate::decide::LONGEST_VALUE;
+use crate::forwarded::{PLAIN, TOKEN, has_class};
 use crate::lexer::{last_entry, trim_end, trim_start};
-use crate::node::{LONGEST_ENTRY, Node, x_forwarded};
+use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, x_forwarded};
 use crate::origin::{Places, Steps};
 use crate::policy::{Plan, Rule, Source};
 use crate::sentence::Notes;
@@ -20,23 +21,24 @@ use crate::{
 };
 
 impl Plan {
-    /// Whether the straight way is open: one set for all hops, of which no number is declared, the chain in
-    /// `X-Forwarded-For`, and no field counted or in a header of its own.
-    pub(crate) fn is_straight(&self) -> bool {
-        let [hop] = self.hops.as_slice() else { return false };
+    /// The family in which the straight way is open: one set for all hops, of which no number is declared, and no
+    /// field counted or in a header of its own.
+    pub(crate) fn straight_family(&self) -> Option<Family> {
+        let [hop] = self.hops.as_slice() else { return None };
         let plain = |source: &Source| matches!(source, Source::Off | Source::Family(Rule::Aligned));
-        !self.listed
-            && hop.family == Family::XForwarded
+        let is_straight = !self.listed
+            && hop.family.is_list()
             && !hop.who.trusts_every_peer()
             && hop.who.declared_hops().is_none()
             && self.sources[Field::For as usize] == Source::Family(Rule::Aligned)
-            && self.sources.iter().all(plain)
+            && self.sources.iter().all(plain);
+        is_straight.then(|| hop.family.clone())
     }
 }
 
 impl Policy {
     /// Who the client is, where a decision would leave nothing else to tell: the gate asks for an address, of the
-    /// chain and the scheme nothing is refused, and no other field is stated. For the layers, where nothing is
+    /// chain and the scheme nothing is refused, and no other field is read. For the layers, where nothing is
     /// recorded.
     #[doc(hidden)]
     #[inline]
@@ -47,64 +49,103 @@ impl Policy {
         if claims.is_silent() || !self.trusted().allows(&peer) {
             return Some(peer);
         }
-        let walked = self.walk_straight(peer, self.way_straight(claims)?, |_| ())?;
-        let said = |field| self.said(field, claims);
-        if said(Field::Host)?.or(said(Field::Port)?).or(said(Field::Prefix)?).is_some() {
+        let reads_else =
+            [Field::Host, Field::Port, Field::Prefix].map(|field| self.reads(field)).contains(&true);
+        if reads_else {
             return None;
         }
-        match said(Field::Proto)?.map(Scheme::read) {
-            Some(None) => None,
-            Some(Some(_)) | None => Some(walked.client),
-        }
+        let (walked, scheme) = match self.plan.straight.as_ref()? {
+            Family::Forwarded => {
+                let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else { return None };
+                let (walked, element) = self.walk_straight(peer, line, last_element, |_| ())?;
+                (walked, element.proto.filter(|_| self.reads(Field::Proto)))
+            }
+            _ => {
+                let OneLine::One(line) = claims.one_line(Field::For) else { return None };
+                let (walked, ()) = self.walk_straight(peer, line, last_hop, |_| ())?;
+                (walked, self.said(Field::Proto, claims)?)
+            }
+        };
+        let refused = scheme.is_some_and(|text| Scheme::read(text).is_none());
+        (!refused).then_some(walked.client)
     }
 
-    /// Where the straight way begins: the entry that the peer wrote, if it is an address in the one line of its
-    /// header.
-    #[inline]
-    pub(crate) fn way_straight<'a, C: Claims + ?Sized>(&self, claims: &'a C) -> Option<LastHop<'a>> {
-        match claims.one_line(Field::For) {
-            OneLine::One(line) if self.plan.straight => last_hop(line),
-            _ => None,
-        }
-    }
-
-    /// [`judge`](Self::judge), by the straight way. The origin is put together where the caller wants to have it,
-    /// once all is known.
+    /// [`judge`](Self::judge), by the straight way where it leads to the end.
     #[inline(never)]
-    pub(crate) fn judge_straight<C: Claims + ?Sized>(
+    pub(crate) fn judge_x_forwarded<C: Claims + ?Sized>(
         &self,
         peer: Peer,
         received: Received,
-        first: LastHop<'_>,
         claims: &C,
     ) -> Origin {
         let mut steps = Steps::one(Step { hop: peer, verdict: Verdict::Trusted });
-        let Some(walked) = self.walk_straight(peer, first, |step| steps.push(step)) else {
+        let OneLine::One(line) = claims.one_line(Field::For) else {
+            return self.judge(peer, received, claims);
+        };
+        let Some((walked, ())) = self.walk_straight(peer, line, last_hop, |step| steps.push(step)) else {
             return self.judge(peer, received, claims);
         };
         let Some(said) = self.hear_straight(received.host.is_some(), claims) else {
             return self.judge(peer, received, claims);
         };
+        self.put_together(peer, received, steps, walked, said, Written::XForwarded)
+    }
 
+    /// The same of `Forwarded`.
+    #[inline(never)]
+    pub(crate) fn judge_forwarded<C: Claims + ?Sized>(
+        &self,
+        peer: Peer,
+        received: Received,
+        claims: &C,
+    ) -> Origin {
+        let mut steps = Steps::one(Step { hop: peer, verdict: Verdict::Trusted });
+        let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else {
+            return self.judge(peer, received, claims);
+        };
+        let Some((walked, element)) = self.walk_straight(peer, line, last_element, |step| steps.push(step))
+        else {
+            return self.judge(peer, received, claims);
+        };
+        let Some(said) = self.hear_element(element) else {
+            return self.judge(peer, received, claims);
+        };
+        self.put_together(peer, received, steps, walked, said, Written::Forwarded)
+    }
+
+    /// The origin, once all is known: it is put together where the caller wants to have it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "all of this would be copied into the call, and out of it")]
+    fn put_together(
+        &self,
+        peer: Peer,
+        received: Received,
+        steps: Steps,
+        walked: Walked,
+        said: Said,
+        written: Written,
+    ) -> Origin {
+        // A value of its own header stands alone there, a parameter in the element of the client.
+        let beside = if written == Written::Forwarded { walked.position } else { 1 };
         let mut places = Places::default();
         let mut outcomes = self.plan.silent;
         let mut believe = |field: Field, position: u8| {
             outcomes[field as usize] = Outcome::Believed;
-            let place = Place { written: Written::XForwarded, line: 1, position: position.into() };
+            let place = Place { written, line: 1, position: position.into() };
             places.set(field, Some(place));
         };
         believe(Field::For, walked.position);
         if said.scheme.is_some() {
-            believe(Field::Proto, 1);
+            believe(Field::Proto, beside);
         }
         if said.host.is_some() {
-            believe(Field::Host, 1);
+            believe(Field::Host, beside);
         }
         if said.port.is_some() {
-            believe(Field::Port, 1);
+            believe(Field::Port, beside);
         }
         if said.prefix.is_some() {
-            believe(Field::Prefix, 1);
+            believe(Field::Prefix, beside);
         }
         let mut notes = Notes::of(&self.plan);
         if walked.more {
@@ -140,29 +181,39 @@ impl Policy {
     /// Walks a line to its end, unless an entry is no address, or none that a client can have.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "all but the steps is held in registers")]
-    fn walk_straight(&self, peer: Peer, first: LastHop<'_>, mut on_step: impl FnMut(Step)) -> Option<Walked> {
+    fn walk_straight<'a, T>(
+        &self,
+        peer: Peer,
+        line: &'a [u8],
+        last: impl Fn(&'a [u8]) -> Option<LastHop<'a, T>>,
+        mut on_step: impl FnMut(Step),
+    ) -> Option<(Walked, T)> {
         let who = self.trusted();
-        let (mut before, mut hop) = first;
-        let (mut last_verified, mut position, mut ending) = (peer, 1, Ending::ClientFound);
-        while who.allows(&hop) {
-            last_verified = hop;
-            let Some(text) = before else {
-                ending = Ending::AllTrusted;
-                break;
-            };
+        let (mut text, mut last_verified, mut position) = (line, peer, 0);
+        loop {
+            let (before, hop, said) = last(text)?;
             if position == MOST_HOPS {
                 return None;
             }
-            on_step(Step { hop, verdict: Verdict::Trusted });
-            (before, hop) = last_hop(text)?;
             position += 1;
+            if !who.allows(&hop) {
+                if hop.ip().is_some_and(is_unroutable) {
+                    return None;
+                }
+                on_step(Step { hop, verdict: Verdict::Client });
+                let more = before.is_some_and(|before| !before.is_empty());
+                let ending = Ending::ClientFound;
+                return Some((Walked { client: hop, ending, last_verified, position, more }, said));
+            }
+            last_verified = hop;
+            let Some(before) = before else {
+                on_step(Step { hop, verdict: Verdict::Client });
+                let ending = Ending::AllTrusted;
+                return Some((Walked { client: hop, ending, last_verified, position, more: false }, said));
+            };
+            on_step(Step { hop, verdict: Verdict::Trusted });
+            text = before;
         }
-        if ending == Ending::ClientFound && hop.ip().is_some_and(is_unroutable) {
-            return None;
-        }
-        on_step(Step { hop, verdict: Verdict::Client });
-        let more = before.is_some_and(|before| !before.is_empty());
-        Some(Walked { client: hop, ending, last_verified, position, more })
     }
 
     /// Reads the fields, unless anything of them has to be refused.
@@ -183,6 +234,20 @@ impl Policy {
         }
         if let Some(text) = self.said(Field::Prefix, claims)? {
             said.prefix = Some(Prefix::read(text)?);
+        }
+        Some(said)
+    }
+
+    /// Reads what the element says of the fields, unless anything has to be refused.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a host would be copied out of the call")]
+    fn hear_element(&self, element: Element<'_>) -> Option<Said> {
+        let mut said = Said::default();
+        if let Some(text) = element.proto.filter(|_| self.reads(Field::Proto)) {
+            said.scheme = Some(Scheme::read(text)?);
+        }
+        if let Some(text) = element.host.filter(|_| self.reads(Field::Host)) {
+            said.host = Some(self.host(text)?);
         }
         Some(said)
     }
@@ -223,23 +288,22 @@ struct Said {
     prefix: Option<Prefix>,
 }
 
-/// The one value of a line, where there are not several and none that is too long.
+/// The one value of a line, unless it is too long. Several are none: no value that passes its grammar has a comma.
 #[inline]
 #[expect(clippy::option_option, reason = "whether it is usual, and what it says")]
 fn sole_value(line: &[u8]) -> Option<Option<&[u8]>> {
     // Of what is too long, white space before it included, nothing on the left is read.
     let text = Some(trim_end(line)).filter(|text| text.len() <= LONGEST_VALUE)?;
-    let text = trim_start(text);
-    let usual = !text.contains(&b',');
-    usual.then_some(Some(text).filter(|text| !text.is_empty()))
+    Some(Some(trim_start(text)).filter(|text| !text.is_empty()))
 }
 
-/// What stands before the last comma of a line, and the hop named behind it, if one is.
-pub(crate) type LastHop<'a> = (Option<&'a [u8]>, Peer);
+/// What stands before the last comma of a line, the hop named behind it, and what is said there besides.
+type LastHop<'a, T> = (Option<&'a [u8]>, Peer, T);
 
 /// IPv4 is read from its end, together with the search for the comma.
-#[inline]
-fn last_hop(line: &[u8]) -> Option<LastHop<'_>> {
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "there is one walk, which holds all of this in registers")]
+fn last_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
     let mut rest = line;
     let Some(ip) = take_last_ipv4(&mut rest) else { return last_other_hop(line) };
     if let [before @ .., b' '] = rest {
@@ -250,17 +314,94 @@ fn last_hop(line: &[u8]) -> Option<LastHop<'_>> {
         [before @ .., b','] => Some(before),
         _ => return last_other_hop(line),
     };
-    Some((before, Peer::new(Ipv4Addr::from_bits(ip).into(), None)))
+    Some((before, Peer::new(Ipv4Addr::from_bits(ip).into(), None), ()))
 }
 
 #[inline(never)]
-fn last_other_hop(line: &[u8]) -> Option<LastHop<'_>> {
+fn last_other_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
     let (before, entry) = last_entry(trim_end(line), LONGEST_ENTRY);
     match x_forwarded(trim_start(entry?)) {
-        Node::Address(hop) => Some((before, hop)),
+        Node::Address(hop) => Some((before, hop, ())),
         _ => None,
     }
 }
+
+/// What an element of `Forwarded` says besides who was connected.
+#[derive(Clone, Copy, Default)]
+struct Element<'a> {
+    proto: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+}
+
+/// The last element of a line, where it names an address and nothing stands in it but `for`, `proto` and `host`, each
+/// once, their values short and without escapes. It is read once, from its end, as the comma before it is looked for.
+#[inline(never)]
+fn last_element(line: &[u8]) -> Option<LastHop<'_, Element<'_>>> {
+    let line = trim_end(line);
+    let (mut node, mut element) = (None, Element::default());
+    let mut rest = line;
+    let before = loop {
+        let (name, value) = split_last_value(rest)?;
+        let (before, place) = match name {
+            [before @ .., b'f' | b'F', b'o' | b'O', b'r' | b'R'] => (before, &mut node),
+            [before @ .., b'p' | b'P', b'r' | b'R', b'o' | b'O', b't' | b'T', b'o' | b'O'] => {
+                (before, &mut element.proto)
+            }
+            [before @ .., b'h' | b'H', b'o' | b'O', b's' | b'S', b't' | b'T'] => (before, &mut element.host),
+            _ => return None,
+        };
+        if place.replace(value).is_some() {
+            return None;
+        }
+        match trim_end(before) {
+            [before @ .., b';'] => rest = trim_end(before),
+            [before @ .., b','] => break Some(before),
+            [] => break None,
+            _ => return None,
+        }
+    };
+    if line.len() - before.map_or(0, |before| before.len() + 1) > LONGEST_ELEMENT {
+        return None;
+    }
+    let node = node?;
+    let mut rest = node;
+    let hop = match take_last_ipv4(&mut rest) {
+        Some(ip) if rest.is_empty() => Peer::new(Ipv4Addr::from_bits(ip).into(), None),
+        _ => match rfc7239(node) {
+            Node::Address(hop) => hop,
+            _ => return None,
+        },
+    };
+    Some((before, hop, element))
+}
+
+/// What stands before the last equals sign of a text, and the value behind it.
+#[inline]
+fn split_last_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = match text {
+        [text @ .., b'"'] => {
+            let (before, value) = split_behind(text, |byte| !has_class(byte, PLAIN));
+            (before.strip_suffix(b"=\"")?, value)
+        }
+        _ => {
+            let (before, value) = split_behind(text, |byte| !has_class(byte, TOKEN));
+            (before.strip_suffix(b"=").filter(|_| !value.is_empty())?, value)
+        }
+    };
+    Some((name, value))
+}
+
+/// Splits a text behind the last byte that is one of `others`, or where a value becomes too long.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "every byte of an element is looked at")]
+fn split_behind(text: &[u8], others: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    let least = text.len().saturating_sub(LONGEST_USUAL);
+    let other = text[least..].iter().rposition(|byte| others(*byte));
+    text.split_at(other.map_or(least, |other| least + other + 1))
+}
+
+/// Bytes of a value that is looked at here.
+const LONGEST_USUAL: usize = 64;
 
 /// Takes four octets from the end. What stands before them may be part of the first.
 #[inline]
@@ -414,31 +555,122 @@ mod tests {
             underscores in any::<bool>(),
             host in select(vec![None, Some("internal.example")]),
         ) {
-            let trusted: TrustedProxies = "10.0.0.0/8, 2001:db8:1::/48".parse().unwrap();
-            let fields = Field::ALL.into_iter().filter(|field| (*field as usize).checked_sub(1).is_none_or(|at| read[at]));
-            let builder = Policy::builder(trusted.local_sockets()).fields(fields);
-            let policy = if underscores { builder.underscore_hosts() } else { builder }.build().unwrap();
-            prop_assert!(policy.plan.straight);
-            let peer = if local { Peer::local() } else { "10.0.0.2:99".parse().unwrap() };
-            let received = || Received::default()
-                .with_host(host.map(|host| (host.parse().unwrap(), Port::new(8080))))
-                .with_prefix("/gw".parse().unwrap());
-            let claims: Vec<(&str, &[u8])> = headers.iter().map(|(name, line)| (*name, line.as_bytes())).collect();
-
-            let straight = policy.decide(peer, received(), &claims[..]);
-            if let Some(client) = policy.client(peer, &claims[..]) {
-                prop_assert_eq!(client, straight.client);
-                prop_assert!(!straight.ending.is_incomplete());
-                let told = |field| matches!(straight.outcome(field), Outcome::NotRead | Outcome::Absent);
-                prop_assert!([Field::Host, Field::Port, Field::Prefix].into_iter().all(told));
-                prop_assert!(told(Field::Proto) || straight.outcome(Field::Proto) == Outcome::Believed);
-            }
-            let long = policy.judge(peer, received(), &claims[..]);
-            prop_assert_eq!(&straight, &long);
-            prop_assert_eq!(Field::ALL.map(|field| straight.place(field)), Field::ALL.map(|field| long.place(field)));
-            prop_assert_eq!(straight.to_string(), long.to_string());
-            prop_assert_eq!(format!("{straight:?}"), format!("{long:?}"));
+            assert_one_answer(Family::XForwarded, &headers, read, local, underscores, host)?;
         }
+
+        #[test]
+        fn the_straight_way_through_elements_leads_where_the_long_one_does(
+            lines in prop_oneof![9 => many(elements(), 1), 1 => many(elements(), 0..3)],
+            read in any::<[bool; 4]>(),
+            local in any::<bool>(),
+            underscores in any::<bool>(),
+            host in select(vec![None, Some("internal.example")]),
+        ) {
+            let headers: Vec<_> = lines.into_iter().map(|line| (FORWARDED, line)).collect();
+            assert_one_answer(Family::Forwarded, &headers, read, local, underscores, host)?;
+        }
+    }
+
+    /// Elements of `Forwarded`, usual and unusual.
+    fn elements() -> impl Strategy<Value = String> {
+        let usual = select(vec![
+            "for=10.0.0.7",
+            "for=10.0.0.8",
+            "For=203.0.113.9",
+            "for=\"[2001:db8:1::2]:80\"",
+            "for=\"10.0.0.9:80\"",
+            "for=\"[2001:db8:9::2]\"",
+            "for=10.0.0.7 ",
+            " for=10.0.0.7",
+        ]);
+        let besides = select(vec![
+            "",
+            "",
+            ";proto=https",
+            ";PROTO=http",
+            ";host=good.example",
+            ";Host=\"good.example:8443\"",
+            "; host=x",
+            " ;proto=https",
+            ";",
+        ]);
+        let odd = select(vec![
+            "",
+            " ",
+            "for=unknown",
+            "for=_x",
+            "for=\"\"",
+            "proto=https",
+            "by=10.0.0.1;",
+            ";by=\"a,b\"",
+            "for=127.0.0.1",
+            ";proto=gopher",
+            ";host=a_b",
+            ";host=\"\"",
+            ";host=\"a\\\"b\"",
+            "for=2001:db8::1",
+            ";x=1;x=2",
+            "for =10.0.0.7",
+            "for=10.0.0.7;for=10.0.0.8",
+            "\"",
+            ";host=\"a,b\"",
+            ";=x",
+            ";host= x",
+            "xfor=10.0.0.7",
+            ";x=\"for=10.0.0.7\"",
+            ";host=\"x=\";proto=\"https\"",
+            ";;proto=http",
+        ]);
+        let usual =
+            (usual, besides.clone(), besides).prop_map(|(node, one, other)| format!("{node}{one}{other}"));
+        let odd = many(odd, 1..3).prop_map(|parts| parts.concat());
+        let long =
+            (480_usize..520).prop_map(|blanks| format!("for=10.0.0.7;{}proto=http", " ".repeat(blanks)));
+        let host = (50_usize..70).prop_map(|letters| format!("for=10.0.0.7;host={}", "a".repeat(letters)));
+        let element = prop_oneof![12 => usual, 2 => odd, 1 => "[a-z=;\", ]{0,40}", 1 => long, 1 => host];
+        let many_elements = many(Just("for=10.0.0.7".to_string()), 28..36);
+        prop_oneof![9 => many(element, 1..5), 1 => many_elements].prop_map(|elements| elements.join(","))
+    }
+
+    fn assert_one_answer(
+        family: Family,
+        headers: &[(&'static str, String)],
+        read: [bool; 4],
+        local: bool,
+        underscores: bool,
+        host: Option<&str>,
+    ) -> Result<(), TestCaseError> {
+        let trusted: TrustedProxies = "10.0.0.0/8, 2001:db8:1::/48".parse().unwrap();
+        let is_read = |field: &Field| (*field as usize).checked_sub(1).is_none_or(|at| read[at]);
+        let builder = Policy::builder(trusted.local_sockets()).family(family);
+        let builder = builder.fields(Field::ALL.into_iter().filter(is_read));
+        let policy = if underscores { builder.underscore_hosts() } else { builder }.build().unwrap();
+        prop_assert!(policy.plan.straight.is_some());
+        let peer = if local { Peer::local() } else { "10.0.0.2:99".parse().unwrap() };
+        let received = || {
+            Received::default()
+                .with_host(host.map(|host| (host.parse().unwrap(), Port::new(8080))))
+                .with_prefix("/gw".parse().unwrap())
+        };
+        let claims: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, line)| (*name, line.as_bytes())).collect();
+
+        let straight = policy.decide(peer, received(), &claims[..]);
+        let long = policy.judge(peer, received(), &claims[..]);
+        prop_assert_eq!(&straight, &long);
+        let places = |origin: &Origin| Field::ALL.map(|field| origin.place(field));
+        prop_assert_eq!(places(&straight), places(&long));
+        prop_assert_eq!(straight.to_string(), long.to_string());
+        prop_assert_eq!(format!("{straight:?}"), format!("{long:?}"));
+
+        if let Some(client) = policy.client(peer, &claims[..]) {
+            prop_assert_eq!(client, long.client);
+            prop_assert!(!long.ending.is_incomplete());
+            let told = |field| matches!(long.outcome(field), Outcome::NotRead | Outcome::Absent);
+            prop_assert!([Field::Host, Field::Port, Field::Prefix].into_iter().all(told));
+            prop_assert!(told(Field::Proto) || long.outcome(Field::Proto) == Outcome::Believed);
+        }
+        Ok(())
     }
 
     #[test]
@@ -447,7 +679,7 @@ mod tests {
         let unusual = [
             Policy::builder(set().hops(2).unwrap()),
             Policy::builder(TrustedProxies::dangerously_trust_every_peer()),
-            Policy::builder(set()).family(Family::Forwarded),
+            Policy::builder(set()).family(Family::Single("x-real-ip".into())),
             Policy::builder(set()).count(Field::Host, 1),
             Policy::builder(set()).single(Field::Prefix, "x-script-name"),
             Policy::builder(set()).https_when("front-end-https", "on"),
@@ -456,8 +688,8 @@ mod tests {
         ];
         for builder in unusual {
             let policy = builder.build().unwrap();
-            assert!(!policy.plan.straight, "{policy:?}");
+            assert!(policy.plan.straight.is_none(), "{policy:?}");
         }
-        assert!(Policy::new(set()).plan.straight);
+        assert_eq!(Policy::new(set()).plan.straight, Some(Family::XForwarded));
     }
 }
