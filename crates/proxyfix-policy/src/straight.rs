@@ -54,17 +54,14 @@ impl Policy {
         if reads_else {
             return None;
         }
-        let (walked, scheme) = match self.plan.straight.as_ref()? {
-            Family::Forwarded => {
-                let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else { return None };
-                let (walked, element) = self.walk_straight(peer, line, last_element, |_| ())?;
-                (walked, element.proto.filter(|_| self.reads(Field::Proto)))
-            }
-            _ => {
-                let OneLine::One(line) = claims.one_line(Field::For) else { return None };
-                let (walked, ()) = self.walk_straight(peer, line, last_hop, |_| ())?;
-                (walked, self.said(Field::Proto, claims)?)
-            }
+        let (walked, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
+            let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else { return None };
+            let (walked, element) = self.walk_straight(peer, line, last_element, |_| ())?;
+            (walked, element.proto.filter(|_| self.reads(Field::Proto)))
+        } else {
+            let OneLine::One(line) = claims.one_line(Field::For) else { return None };
+            let (walked, ()) = self.walk_straight(peer, line, last_hop, |_| ())?;
+            (walked, self.said(Field::Proto, claims)?)
         };
         let refused = scheme.is_some_and(|text| Scheme::read(text).is_none());
         (!refused).then_some(walked.client)
@@ -269,6 +266,7 @@ impl Policy {
 }
 
 /// Where a chain of one line leads.
+#[derive(Clone, Copy)]
 struct Walked {
     client: Peer,
     ending: Ending,
@@ -363,32 +361,21 @@ fn last_element(line: &[u8]) -> Option<LastHop<'_, Element<'_>>> {
     if line.len() - before.map_or(0, |before| before.len() + 1) > LONGEST_ELEMENT {
         return None;
     }
-    let node = node?;
-    let mut rest = node;
-    let hop = match take_last_ipv4(&mut rest) {
-        Some(ip) if rest.is_empty() => Peer::new(Ipv4Addr::from_bits(ip).into(), None),
-        _ => match rfc7239(node) {
-            Node::Address(hop) => hop,
-            _ => return None,
-        },
-    };
-    Some((before, hop, element))
+    match rfc7239(node?) {
+        Node::Address(hop) => Some((before, hop, element)),
+        _ => None,
+    }
 }
 
 /// What stands before the last equals sign of a text, and the value behind it.
 #[inline]
 fn split_last_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (name, value) = match text {
-        [text @ .., b'"'] => {
-            let (before, value) = split_behind(text, |byte| !has_class(byte, PLAIN));
-            (before.strip_suffix(b"=\"")?, value)
-        }
-        _ => {
-            let (before, value) = split_behind(text, |byte| !has_class(byte, TOKEN));
-            (before.strip_suffix(b"=").filter(|_| !value.is_empty())?, value)
-        }
-    };
-    Some((name, value))
+    if let [text @ .., b'"'] = text {
+        let (before, value) = split_behind(text, |byte| !has_class(byte, PLAIN));
+        return Some((before.strip_suffix(b"=\"")?, value));
+    }
+    let (before, value) = split_behind(text, |byte| !has_class(byte, TOKEN));
+    before.strip_suffix(b"=").filter(|_| !value.is_empty()).map(|name| (name, value))
 }
 
 /// Splits a text behind the last byte that is one of `others`, or where a value becomes too long.
