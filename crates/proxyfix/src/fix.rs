@@ -161,7 +161,9 @@ holders!(&F, Arc<F>, Box<F>);
 
 impl<F: Fix> Fix for [F] {
     fn fix(&self, parts: &mut Parts) {
-        self.iter().for_each(|fix| fix.fix(parts));
+        for fix in self {
+            fix.fix(parts);
+        }
     }
 
     /// What the last one found that looked for the client.

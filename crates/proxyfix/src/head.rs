@@ -167,7 +167,7 @@ impl Judge {
         let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
 
         let found = scan.into_found();
-        if self.options.unrecorded && !needs_record(&origin) {
+        if !self.records(&origin) {
             found.remove(&mut parts.headers, |_, _| ());
             host.write(&mut parts.headers);
             return Some(self.policy.reads(Field::For).then(|| client_of(&origin)));
@@ -258,8 +258,7 @@ impl Judge {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
         let host = host_line(&scan, &origin, false);
-        let recorded =
-            !self.options.unrecorded || others || !named.authority.is_nothing() || needs_record(&origin);
+        let recorded = others || !named.authority.is_nothing() || self.records(&origin);
 
         let found = scan.into_found();
         let removed = match before {
@@ -303,6 +302,15 @@ impl Judge {
         Some(client)
     }
 
+    /// Whether a record is wanted, or a second fix would find another answer without it: it would take the mount
+    /// for a gateway's, and a port for the default one of a scheme that it does not know.
+    #[inline]
+    fn records(&self, origin: &Decided) -> bool {
+        !self.options.unrecorded
+            || origin.outcome(Field::Prefix) == Outcome::Believed
+            || origin.port() == Some(Scheme::Http.default_port())
+    }
+
     /// Whether the request is as a fix that records nothing would leave it: a stranger's, with nothing to remove
     /// and nothing to report.
     #[inline]
@@ -314,12 +322,6 @@ impl Judge {
             && !peer.is_unknown()
             && !events::decisions_are_wanted()
     }
-}
-
-/// Whether a second fix would find another answer in what this one leaves: a mount, which only gateways leave
-/// otherwise, or a port that is the default one while nobody knows the scheme.
-fn needs_record(origin: &Decided) -> bool {
-    origin.outcome(Field::Prefix) == Outcome::Believed || origin.port() == Some(Scheme::Http.default_port())
 }
 
 /// The peer of a request that no fix has judged.

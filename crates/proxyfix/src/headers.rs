@@ -664,7 +664,9 @@ mod tests {
         }
         let own: Vec<HeaderName> = own.iter().map(|name| own_header(name).unwrap()).collect();
         let mut doomed = Doomed::new();
-        own.into_iter().for_each(|name| doomed.add(name));
+        for name in own {
+            doomed.add(name);
+        }
         doomed.scan(&headers).into_found().remove(&mut headers, |_, _| ());
         headers.keys().map(ToString::to_string).collect()
     }
