@@ -146,7 +146,7 @@ impl Guard {
     /// [incomplete](Self::reject_incomplete) origin, and those of trusted peers
     ///
     /// - with a value that was [refused](crate::Outcome::Refused), whatever its field,
-    /// - that passed fewer proxies than are declared ([`Origin::is_short`](crate::Origin::is_short));
+    /// - that passed fewer proxies than are declared ([`Origin::is_short`](proxyfix_policy::Origin::is_short));
     ///
     /// and, whoever sent it, one whose own host is none, or two, or that names one in its target and
     /// another in `Host`; since HTTP/1.1 a request states one (RFC 9112 section 3.2).
@@ -156,7 +156,7 @@ impl Guard {
 
     /// Refuses requests whose chain does not say who the client is
     /// ([`Ending::is_incomplete`](crate::Ending::is_incomplete)), or whose proxy did not give its
-    /// [proof](crate::Origin::is_unproven). The peer of a health check, which sends no chain, is not refused.
+    /// [proof](proxyfix_policy::Origin::is_unproven). The peer of a health check, which sends no chain, is not refused.
     pub fn reject_incomplete(self) -> Self {
         self.map(|rules| rules.complete = true)
     }

@@ -70,7 +70,7 @@
 //! | write a decision as JSON | the feature `serde` | the crate `proxyfix-policy` |
 //! | know which headers are removed | [`PROTECTED_HEADERS`] | `headers.rs` |
 //! | know how `Host`, the target and the mount are rewritten | [`ProxyFix`] | `head.rs`, `uri.rs` |
-//! | limit the rate of each client | [`Origin::client_key`], [`ClientKey`] | the crate `proxyfix-policy` |
+//! | limit the rate of each client | [`Origin::client_key`](proxyfix_policy::Origin::client_key), [`ClientKey`] | the crate `proxyfix-policy` |
 //! | read or write `Forwarded` yourself | [`Forwarded`], the module [`forwarded`] | the crate `proxyfix-policy` |
 //! | know who is trusted, how the chain is read, what a host is | [`TrustedProxies`], [`Walk`], [`Host`] | the crate `proxyfix-policy` |
 //!

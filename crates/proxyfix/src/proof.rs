@@ -58,7 +58,7 @@ use crate::headers::{HeaderClaims, own_header};
 /// [`and_proof`](crate::ProxyFixBuilder::and_proof), [`or_proof`](crate::ProxyFixBuilder::or_proof). A request
 /// without the proof is treated as one from a peer that is not trusted: its forwarding headers are
 /// removed and not believed. Where the address of the peer is trusted and only the proof is missing, nobody
-/// knows the client ([`Origin::is_unproven`](crate::Origin::is_unproven)): the peer may be the proxy, which
+/// knows the client ([`Origin::is_unproven`](proxyfix_policy::Origin::is_unproven)): the peer may be the proxy, which
 /// is never taken for it. The header of the proof is removed from every request, given or not;
 /// [`restore`](crate::restore) puts it back with the others.
 #[derive(Clone)]

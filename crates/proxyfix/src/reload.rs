@@ -38,7 +38,7 @@ use crate::{Connection, Fix, ProxyFix};
 /// A [`ProxyFix`] whose policy can be replaced while requests run.
 ///
 /// The request path takes no lock: each request is judged by the policy that stood when it came, to its
-/// end, and says which one it was ([`Origin::generation`](crate::Origin::generation)). Replacing is for the
+/// end, and says which one it was ([`Origin::generation`](proxyfix_policy::Origin::generation)). Replacing is for the
 /// [`Reload`] handle.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]

@@ -98,7 +98,7 @@ impl Sentinels {
     /// Watches what another policy decides, and forgets what was learned.
     ///
     /// For policies that are replaced while the service runs. Without this call the first decision of a
-    /// later [generation](Origin::generation) makes it forget all the same, and no network of the new
+    /// later [generation](proxyfix_policy::Origin::generation) makes it forget all the same, and no network of the new
     /// policy is missed.
     pub fn watch(&self, policy: &Policy) {
         if let Ok(mut core) = self.core.lock() {
