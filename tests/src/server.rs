@@ -60,7 +60,8 @@ pub async fn seen(parts: &mut Parts, route: &str) -> Value {
     }
     let origin = parts.extensions.get::<Origin>();
     let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
-    let peer = parts.extensions.get::<Peer>();
+    let peer = origin.map(|it| it.peer()).or_else(|| parts.extensions.get().copied());
+    let peer = peer.filter(|it| !it.is_unknown());
     json!({
         "route": route,
         "method": parts.method.as_str(),
@@ -79,7 +80,7 @@ pub async fn seen(parts: &mut Parts, route: &str) -> Value {
         "url": url.map(|it| it.of("/login?next=%2F")),
         "connect_info": connected.map(|it| it.ip()),
         "ports": {
-            "peer": peer.and_then(Peer::port),
+            "peer": peer.and_then(|it: Peer| it.port()),
             "client": origin.and_then(|it| it.client_port()),
             "connect_info": connected.map(|it| it.port()),
         },

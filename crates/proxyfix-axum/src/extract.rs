@@ -27,7 +27,7 @@ pub struct Origin(pub proxyfix::Origin);
 ///
 /// Rejects with 400 where nobody knows it, because a proxy or the client made the chain unreadable;
 /// take `Option<ClientIp>` to go on without. Where a trusted peer sent no header at all it is the
-/// peer (health checks); ask `Origin::is_complete_and` before
+/// peer (health checks); ask `is_complete_and` of the [origin](proxyfix::Origin) before
 /// you take an address for internal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientIp(pub IpAddr);

@@ -78,7 +78,7 @@ impl Eq for Origin {}
 pub struct Place {
     /// In which header.
     pub written: Written,
-    /// In which of its lines: 1 is the last one, because lists are read from their end.
+    /// In which of its lines: 1 is the last one, because lists are read from their end. Beyond 65 535 it stays there.
     pub line: usize,
     /// Which of all its values: 1 is the rightmost of the last line. Of `Forwarded`, which element.
     pub position: usize,

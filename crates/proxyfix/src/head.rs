@@ -186,7 +186,7 @@ impl Judge {
         let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
 
         let found = scan.into_found();
-        if self.options.unrecorded && !needs_record(&origin) {
+        if !self.records(&origin) {
             found.remove(&mut parts.headers, |_, _| ());
             host.write(&mut parts.headers);
             return Some(self.policy.reads(Field::For).then(|| client_of(&origin)));
@@ -278,8 +278,7 @@ impl Judge {
             events::removed(&origin, scan.found(), self.doomed.own());
         }
         let host = host_line(&scan, &origin, false);
-        let recorded =
-            !self.options.unrecorded || others || !named.authority.is_nothing() || needs_record(&origin);
+        let recorded = others || !named.authority.is_nothing() || self.records(&origin);
 
         let found = scan.into_found();
         let removed = match before {
@@ -327,6 +326,15 @@ impl Judge {
         parts.extensions.insert(Origin::new(origin, removed));
         client
     }
+
+    /// Whether a record is wanted, or a second fix would find another answer without it: it would take the mount
+    /// for a gateway's, and a port for the default one of a scheme that it does not know.
+    #[inline]
+    fn records(&self, origin: &Decided) -> bool {
+        !self.options.unrecorded
+            || origin.outcome(Field::Prefix) == Outcome::Believed
+            || origin.port() == Some(Scheme::Http.default_port())
+    }
 }
 
 /// Whether of a usual decision nothing is reported: nobody counts or looks for it, and no header is spelled in an
@@ -337,12 +345,6 @@ fn tells_nothing(scan: &Scan<'_>) -> bool {
         && !scan.found().has_others()
         && !cfg!(feature = "metrics")
         && !events::decisions_are_wanted()
-}
-
-/// Whether a second fix would find another answer in what this one leaves: a mount, which only gateways leave
-/// otherwise, or a port that is the default one while nobody knows the scheme.
-fn needs_record(origin: &Decided) -> bool {
-    origin.outcome(Field::Prefix) == Outcome::Believed || origin.port() == Some(Scheme::Http.default_port())
 }
 
 /// The peer of a request that no fix has judged.

@@ -213,8 +213,8 @@ impl fmt::Debug for Lengths<'_> {
 /// | | received | fixed | restored |
 /// | --- | --- | --- | --- |
 /// | target, `Host`, protected headers | as sent | rewritten, removed | as sent |
-/// | [`Mount`] | a gateway's, or none | always | as received |
-/// | [`Origin`], [`Original`] | none | always | none |
+/// | [`Mount`] | a gateway's, or none | the same, or what a proxy stated | as received |
+/// | [`Origin`], [`Original`] | none | there | none |
 /// | `ConnectInfo` of axum, with `proxyfix-axum` | the peer | the client, or none | the peer |
 pub fn restore(parts: &mut Parts) -> bool {
     let Some(Original(kept)) = parts.extensions.remove() else { return false };
