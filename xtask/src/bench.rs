@@ -56,7 +56,11 @@ pub(super) fn all(options: &[&str]) -> Result {
     let feature = ["--features", "peers"];
     let build = [&cargo[..], &["build", "--release"], &package, &feature].concat();
     run("programs", &build, "mend what the compiler names above")?;
-    let mut bench = [&cargo[..], &["bench", "--bench", "times"], &package, &feature].concat();
+    // Criterion keeps what earlier runs measured; what is no case any more would stay.
+    let kept = dir.join("criterion");
+    let _ = fs::remove_dir_all(&kept);
+    let home = format!("CRITERION_HOME={}", kept.display());
+    let mut bench = [&[&*home], &cargo[..], &["bench", "--bench", "times"], &package, &feature].concat();
     if quick {
         bench.extend(["--", "--quick"]);
     }

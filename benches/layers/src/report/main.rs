@@ -47,8 +47,8 @@ fn run() -> Result {
         }
     }
     let into = PathBuf::from(into.ok_or_else(|| format!("--into is missing\n{HELP}"))?);
-    let counts = counts::count()?;
     let times = times::read()?;
+    let counts = counts::count()?;
     println!("== threads over one policy");
     let threads = threads::measure(quick);
     println!("== requests through wrk");
