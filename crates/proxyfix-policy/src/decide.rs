@@ -83,6 +83,18 @@ impl Policy {
         }
     }
 
+    /// The same, where [`client`](Self::client) found the request unusual: it is not looked at as a usual one once
+    /// more. For the layers.
+    #[doc(hidden)]
+    pub fn decide_at_length<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
+        let trusted = self.trusted().allows(&peer);
+        if self.opens_to(&peer, trusted, received.proven) {
+            self.judge(peer, received, claims)
+        } else {
+            self.turn_away(peer, received, trusted, claims)
+        }
+    }
+
     /// The gate is shut: no claim is read, and one is looked for that the sentence names.
     #[inline]
     fn turn_away<C: Claims + ?Sized>(

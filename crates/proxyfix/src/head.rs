@@ -164,7 +164,8 @@ impl Judge {
             self.leaves_host && self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
         let claims =
             HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
-        if stays && tells_nothing(&scan) {
+        let is_looked_at = stays && tells_nothing(&scan);
+        if is_looked_at {
             if let Some(client) = self.policy.client(peer, &claims) {
                 scan.into_found().remove(&mut parts.headers, |_, _| ());
                 return Some(Some(client).filter(|_| self.policy.reads(Field::For)));
@@ -172,7 +173,11 @@ impl Judge {
         }
         let host = if stays { None } else { Some(self.policy.host(line)?) };
         let received = Received::default().with_host(host);
-        let mut origin = self.policy.decide(peer, received, &claims);
+        let mut origin = if is_looked_at {
+            self.policy.decide_at_length(peer, received, &claims)
+        } else {
+            self.policy.decide(peer, received, &claims)
+        };
         events::decided(&self.policy, &origin, &claims);
         if scan.connection {
             events::nominated(&origin, &parts.headers, self.doomed.own());
