@@ -157,7 +157,8 @@ impl Judge {
     #[expect(clippy::option_option, reason = "whether it was done, and what was found")]
     #[inline]
     fn apply_alone(&self, peer: Peer, parts: &mut Parts) -> Option<Option<Peer>> {
-        let scan = self.doomed.scan(&parts.headers);
+        let mut scan = Scan::new(&parts.headers);
+        self.doomed.look(&mut scan);
         let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
         // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
         let stays =
@@ -173,11 +174,7 @@ impl Judge {
         }
         let host = if stays { None } else { Some(self.policy.host(line)?) };
         let received = Received::default().with_host(host);
-        let mut origin = if is_looked_at {
-            self.policy.decide_at_length(peer, received, &claims)
-        } else {
-            self.policy.decide(peer, received, &claims)
-        };
+        let mut origin = self.policy.decide_unless(is_looked_at, peer, received, &claims);
         events::decided(&self.policy, &origin, &claims);
         if scan.connection {
             events::nominated(&origin, &parts.headers, self.doomed.own());
@@ -223,7 +220,8 @@ impl Judge {
             KeepOriginal.fix(parts);
         }
         let others = parts.extensions.len() > connection.own;
-        let scan = self.doomed.scan(&parts.headers);
+        let mut scan = Scan::new(&parts.headers);
+        self.doomed.look(&mut scan);
         let earlier = if others { parts.extensions.remove::<Origin>() } else { None };
         let peer = match &earlier {
             Some(earlier) => earlier.peer(),

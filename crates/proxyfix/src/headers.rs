@@ -198,25 +198,15 @@ impl Doomed {
     }
 
     /// Looks at each header once.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "what it found is large, and would be copied out of the call")]
-    pub(crate) fn scan<'a>(&self, headers: &'a HeaderMap) -> Scan<'a> {
-        let mut scan = Scan {
-            headers,
-            hosts: 0,
-            host: None,
-            connection: false,
-            first: [None; FEW],
-            found: Found { protected: [0; FEW], length: 0, many: 0, others: Vec::new() },
-        };
-        for (name, value) in headers {
+    #[inline]
+    pub(crate) fn look(&self, scan: &mut Scan<'_>) {
+        for (name, value) in scan.headers {
             let text = name.as_str().as_bytes();
             let first = text.first().map_or(0, |first| letter(*first));
             if self.firsts[text.len().min(LONGEST)] & first != 0 {
-                self.look_again(name, value, &mut scan);
+                self.look_again(name, value, scan);
             }
         }
-        scan
     }
 
     /// At a line whose name has the length and the first letter of one that matters.
@@ -263,6 +253,19 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
+    /// Before the look. It is filled in its place, because it is large.
+    #[inline]
+    pub(crate) fn new(headers: &'a HeaderMap) -> Self {
+        Self {
+            headers,
+            hosts: 0,
+            host: None,
+            connection: false,
+            first: [None; FEW],
+            found: Found { protected: [0; FEW], length: 0, many: 0, others: Vec::new() },
+        }
+    }
+
     /// The lines of a protected header.
     #[inline]
     fn lines(&self, index: u8) -> Lines<'a> {
@@ -705,7 +708,9 @@ mod tests {
         for name in own {
             doomed.add(name);
         }
-        doomed.scan(&headers).into_found().remove(&mut headers, |_, _| ());
+        let mut scan = Scan::new(&headers);
+        doomed.look(&mut scan);
+        scan.into_found().remove(&mut headers, |_, _| ());
         headers.keys().map(ToString::to_string).collect()
     }
 
