@@ -92,7 +92,11 @@ pub(super) fn bench(options: &[&str]) -> Result {
             println!("{FILE} is written: commit it with what it is the cost of");
             Ok(())
         }
-        _ => Err("`bench layers` has one option, `--record`".to_owned()),
+        ["--profile"] => {
+            set_up(&COUNTER)?;
+            profile()
+        }
+        _ => Err("`bench layers` has two options, `--record` and `--profile`".to_owned()),
     }
 }
 
@@ -103,8 +107,45 @@ fn no_counter() -> Option<String> {
     (!counts).then(|| format!("costs are counted on x86-64 Linux, and this is {ARCH} {OS}"))
 }
 
-/// Builds the program that counts, and runs it.
-fn count() -> Result<Costs> {
+/// What a profile shows, before its figures.
+const PROFILE: &str = "\
+# What the layers spend their instructions on
+
+Written by `cargo xtask bench layers --profile`; not edited. Instructions beyond the floor, of each function itself, inlined ones in
+the one that they are inlined into; a negative one would be what the floor alone does. What they buy, where `BENCHMARKS.md` names a
+smaller number by hand:
+
+- `HeaderMap::remove`, `hash_elem_using` and `remove_found` are how the crate `http` removes one header; nothing cheaper is public. Ours
+  go from every request, whoever sent them, under each alias. A request that has none pays for one look at the length and first letter
+  of each name.
+- `names_plainly` and `Host::read` check the request's own `Host`: one that is none, doubled, or spelled otherwise than it will be
+  written does not reach the application. By hand nobody looks at it.
+- What is recorded takes an allocation, an entry in the extensions and the copy of an `Origin`: who was connected, each step, what became
+  of each field and where it stood, and the lines that were removed, so that the order of two fixes does not matter.
+- Eight KiB of commas are read to their end, because a header of nothing but commas is an absent one (health checks), and `x,,,,` is not;
+  eight KiB without a comma are refused after 64 bytes, and what is spent is the general way, which can say why.
+- The lines of one header stand in a list inside the map, which gives them back one by one.
+
+";
+
+/// Counts, and writes which functions it was.
+fn profile() -> Result {
+    const PROFILE_FILE: &str = "benches/layers/PROFILE.md";
+    if let Some(why) = no_counter() {
+        return Err(format!("nothing is counted, because {why}"));
+    }
+    let (dir, program) = build()?;
+    let file = dir.join("profile.md");
+    run("profile", &[&program, "--profile", &file.to_string_lossy()], "see what it says above")?;
+    let figures = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = format!("{PROFILE}{}\n", figures.trim_end());
+    fs::write(Path::new(ROOT).join(PROFILE_FILE), text).map_err(|error| format!("{PROFILE_FILE}: {error}"))?;
+    println!("{PROFILE_FILE} is written");
+    Ok(())
+}
+
+/// Builds the program that counts: where it was built, and where it is.
+fn build() -> Result<(PathBuf, String)> {
     let metadata = metadata()?;
     let dir = Path::new(metadata["target_directory"].as_str().unwrap_or_default()).join("layers");
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -115,9 +156,15 @@ fn count() -> Result<Costs> {
     build.extend(["cargo", "build", "--release", "--locked"]);
     build.extend(["--manifest-path", "benches/layers/Cargo.toml", "--target-dir", &target, "--bin", "count"]);
     run("counter", &build, "mend what the compiler names above")?;
-    let file: PathBuf = dir.join("costs.json");
     let program = text(&dir.join("release/count"));
-    run("costs", &[&program, "--json", &text(&file)], "see what it says above")?;
+    Ok((dir, program))
+}
+
+/// Runs the program that counts.
+fn count() -> Result<Costs> {
+    let (dir, program) = build()?;
+    let file: PathBuf = dir.join("costs.json");
+    run("costs", &[&program, "--json", &file.to_string_lossy()], "see what it says above")?;
     let cases = fs::read_to_string(&file).ok().and_then(|text| cases(&serde_json::from_str(&text).ok()?));
     Ok(Costs {
         compiler: said("rustc", "--version"),

@@ -1,5 +1,6 @@
 //! Counts the instructions and allocations of all cases, exactly: no clock is read.
 
+use std::collections::HashMap;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -17,11 +18,13 @@ static ALLOCATOR: Counting = Counting;
 
 /// What `--help` prints.
 const HELP: &str = "\
-Usage: count [--only <WORD>] [--json <FILE>] [--all <FILE>]
+Usage: count [--only <WORD>] [--json <FILE>] [--all <FILE>] [--profile <FILE>]
 
   --only <WORD>  the cases whose input or name contains the word
   --json <FILE>  write the costs of our layers there, too
-  --all <FILE>   write the costs of all cases there, with their answers, a case a line";
+  --all <FILE>   write the costs of all cases there, with their answers, a case a line
+  --profile <FILE>
+                 write there which functions the costs of some of our layers are the costs of";
 
 /// The outcome of a step: an error says what failed, and why.
 type Result<T = ()> = std::result::Result<T, String>;
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result {
     let mut words = env::args().skip(1);
-    let (mut only, mut json, mut all) = (String::new(), None, None);
+    let (mut only, mut json, mut all, mut profile) = (String::new(), None, None, None);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} takes a value\n{HELP}"));
         match word.as_str() {
@@ -63,6 +66,7 @@ fn run() -> Result {
             "--only" => only = value()?,
             "--json" => json = Some(value()?),
             "--all" => all = Some(value()?),
+            "--profile" => profile = Some(value()?),
             "--help" | "-h" => {
                 println!("{HELP}");
                 return Ok(());
@@ -78,6 +82,9 @@ fn run() -> Result {
     }
     if let Some(file) = all {
         fs::write(&file, lines(&chosen, &counts)).map_err(|error| format!("{file}: {error}"))?;
+    }
+    if let Some(file) = profile {
+        fs::write(&file, profiles(&chosen, &counts)).map_err(|error| format!("{file}: {error}"))?;
     }
     match chosen.iter().zip(&counts).find(|(case, count)| is_ours(case) && is_wrong(case, count)) {
         Some((case, _)) => Err(format!("{} is wrong: mend it before its cost", case.id())),
@@ -109,24 +116,30 @@ fn chosen(only: &str) -> Vec<Case> {
 }
 
 /// What one call of a case takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Count {
     instructions: i64,
     allocations: i64,
     reallocations: i64,
     bytes: i64,
     answer: Answer,
+    /// The instructions of each function itself, by its name.
+    functions: HashMap<String, i64>,
 }
 
 impl Count {
     /// What it takes beyond `floor`.
-    fn beyond(self, floor: Self) -> Self {
+    fn beyond(mut self, floor: &Self) -> Self {
+        for (function, instructions) in &floor.functions {
+            *self.functions.entry(function.clone()).or_default() -= instructions;
+        }
         Self {
             instructions: self.instructions - floor.instructions,
             allocations: self.allocations - floor.allocations,
             reallocations: self.reallocations - floor.reallocations,
             bytes: self.bytes - floor.bytes,
             answer: self.answer,
+            functions: self.functions,
         }
     }
 }
@@ -206,8 +219,12 @@ fn count(only: &str) -> Result<Vec<Count>> {
     }
     let counts = said.lines().enumerate().map(|(index, line)| {
         // Three laps a case: the warm-up, some calls, twice as many.
-        let lap = |lap: usize| instructions(&dir, 3 * index + lap + 1);
-        let (once, twice) = (lap(1)?, lap(2)?);
+        let lap = |lap: usize| read_lap(&dir, 3 * index + lap + 1);
+        let ((once, before), (twice, mut functions)) = (lap(1)?, lap(2)?);
+        for (function, instructions) in &mut functions {
+            *instructions -= before.get(function).copied().unwrap_or_default();
+            *instructions /= CALLS.cast_signed();
+        }
         let mut words = line.split(' ');
         let mut word = || words.next().unwrap_or_default();
         let mut number = || word().parse().map_err(|_| format!("the program said {line:?}"));
@@ -219,6 +236,7 @@ fn count(only: &str) -> Result<Vec<Count>> {
             reallocations,
             bytes,
             answer,
+            functions,
         })
     });
     let counts = counts.collect::<Result<Vec<_>>>()?;
@@ -226,21 +244,47 @@ fn count(only: &str) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-/// The instructions of a lap.
-fn instructions(dir: &Path, lap: usize) -> Result<i64> {
+/// The instructions of a lap, and those of each function itself.
+fn read_lap(dir: &Path, lap: usize) -> Result<(i64, HashMap<String, i64>)> {
     let file: PathBuf = dir.join(format!("laps.{lap}"));
     let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
     let number = total.and_then(|text| text.trim().parse().ok());
-    number.ok_or_else(|| format!("{} has no totals", file.display()))
+    let total = number.ok_or_else(|| format!("{} has no totals", file.display()))?;
+    // `fn=(7) name` begins a function, and is `fn=(7)` from then on; so is `cfn=` for one that is called, whose
+    // costs are told in the line behind `calls=` and are not the caller's own.
+    let (mut names, mut functions) = (HashMap::new(), HashMap::<String, i64>::new());
+    let (mut function, mut called) = (String::new(), false);
+    for line in text.lines() {
+        let named = line.strip_prefix("fn=").map(|name| (name, true));
+        let named = named.or_else(|| line.strip_prefix("cfn=").map(|name| (name, false)));
+        if let Some((name, begins)) = named {
+            let (number, name) = name.split_once(' ').unwrap_or((name, ""));
+            if !name.is_empty() {
+                names.insert(number, name);
+            }
+            if begins {
+                function = names.get(number).copied().unwrap_or(number).to_owned();
+            }
+        } else if line.starts_with("calls=") {
+            called = true;
+        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<i64>().ok()).unwrap_or_default();
+            if !called {
+                *functions.entry(function.clone()).or_default() += cost;
+            }
+            called = false;
+        }
+    }
+    Ok((total, functions))
 }
 
 /// The costs of each case beyond its floor, by its id.
 fn costs<'a>(cases: &'a [Case], counts: &'a [Count]) -> impl Iterator<Item = (&'a Case, Count)> + use<'a> {
     cases.iter().zip(counts).map(|(case, count)| {
         let same = |other: &Case| Some(other.name) == case.floor && other.input.name == case.input.name;
-        let floor = cases.iter().position(same).map(|at| counts[at]);
-        (case, floor.map_or(*count, |floor| count.beyond(floor)))
+        let floor = cases.iter().position(same).map(|at| &counts[at]);
+        (case, floor.map_or_else(|| count.clone(), |floor| count.clone().beyond(floor)))
     })
 }
 
@@ -299,6 +343,35 @@ fn lines(cases: &[Case], counts: &[Count]) -> String {
             cost.allocations + cost.reallocations,
             cost.bytes,
         );
+    }
+    text
+}
+
+/// The cases whose costs are worth a look: those of most requests, and those that cost more than was asked for.
+const PROFILED: [&str; 8] = [
+    "stranger-no-headers: unrecorded",
+    "stranger-forged: recorded",
+    "proxy-one-entry: unrecorded",
+    "proxy-one-entry: recorded",
+    "proxy-three: recorded",
+    "garbage-8k: unrecorded",
+    "commas-8k: unrecorded",
+    "sixty-four-lines: unrecorded",
+];
+
+/// Which functions the costs of these cases are the costs of, dearest first; those of a few instructions are left out.
+fn profiles(cases: &[Case], counts: &[Count]) -> String {
+    const FEW: i64 = 15;
+    let mut text = String::new();
+    for (case, cost) in costs(cases, counts).filter(|(case, _)| PROFILED.contains(&&*case.id())) {
+        let mut functions: Vec<_> = cost.functions.into_iter().filter(|(_, cost)| *cost >= FEW).collect();
+        functions.sort_by(|(a, a_cost), (b, b_cost)| (b_cost, a).cmp(&(a_cost, b)));
+        let _ = writeln!(text, "## `{}`\n\n| instructions | of |\n| ---: | --- |", case.id());
+        let _ = writeln!(text, "| {} | all |", cost.instructions);
+        for (function, instructions) in functions {
+            let _ = writeln!(text, "| {instructions} | `{function}` |");
+        }
+        text.push('\n');
     }
     text
 }

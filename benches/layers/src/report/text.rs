@@ -101,6 +101,7 @@ const HOW: &str = "\
 - **As a layer**: tower-real-ip and rama bring their own. Around each other crate stands the cheapest layer that tells a service behind
   it, which changes `ConnectInfo` in its place. None of them removes a header; ours do, always, so that nothing behind them can read
   what a client made up. *Headers removed* is the same with a few lines behind it that remove what these inputs have. rama has requests of its own, which are cheaper to clone, and a floor of its own.
+- **Not met** is explained by the [profile](benches/layers/PROFILE.md): which functions it is spent in, and what that buys.
 - **By hand** is a loop written for these inputs and one policy, without configuration, reasons, other spellings, ports or quotes: what
   a right answer takes at least, as far as somebody got.
 - **wrong** is an address that is not the client's; **nobody** is no answer where there is one. A crate without a list of proxies
