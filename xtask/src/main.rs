@@ -31,9 +31,10 @@ Tasks:
          install valgrind and wrk, where they are missing, then count and time the
          layers beside the crates of others, and write BENCHMARKS.md and
          docs/benchmarks/; a short run writes into target/layers/quick
-  bench layers [--record]
+  bench layers [--record | --profile]
          install valgrind, where it is missing, then count what the layers cost,
-         and compare it with benches/layers/costs.json, or write that file
+         and compare it with benches/layers/costs.json, or write that file, or
+         write which functions it is spent in into benches/layers/PROFILE.md
   bench gateway [--quick]
          install what is measured beside the gateways, where it is missing, then
          write benches/gateway/RESULTS.md; benches/gateway/README.md says more

@@ -16,7 +16,8 @@ use crate::ConnectInfoFix;
 /// Puts `fix` around the whole of `router`.
 ///
 /// `Router::layer` runs after routing, too late to change the path or the host that routes match;
-/// this runs before. `fix` is any [`Fix`], a tuple of several included.
+/// this runs before. It is cheaper, too: `Router::layer` boxes the service of every route. `fix` is any [`Fix`], a tuple
+/// of several included.
 ///
 /// ```no_run
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
