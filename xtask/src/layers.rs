@@ -139,7 +139,8 @@ fn profile() -> Result {
     run("profile", &[&program, "--profile", &file.to_string_lossy()], "see what it says above")?;
     let figures = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let text = format!("{PROFILE}{}\n", figures.trim_end());
-    fs::write(Path::new(ROOT).join(PROFILE_FILE), text).map_err(|error| format!("{PROFILE_FILE}: {error}"))?;
+    fs::write(Path::new(ROOT).join(PROFILE_FILE), text)
+        .map_err(|error| format!("{PROFILE_FILE}: {error}"))?;
     println!("{PROFILE_FILE} is written");
     Ok(())
 }
