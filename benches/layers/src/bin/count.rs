@@ -253,7 +253,7 @@ fn read_lap(dir: &Path, lap: usize) -> Result<(i64, HashMap<String, i64>)> {
     let total = number.ok_or_else(|| format!("{} has no totals", file.display()))?;
     // `fn=(7) name` begins a function, and is `fn=(7)` from then on; so is `cfn=` for one that is called, whose
     // costs are told in the line behind `calls=` and are not the caller's own.
-    let (mut names, mut functions) = (HashMap::new(), HashMap::<String, i64>::new());
+    let (mut known, mut functions) = (HashMap::new(), HashMap::<String, i64>::new());
     let (mut function, mut called) = (String::new(), false);
     for line in text.lines() {
         let named = line.strip_prefix("fn=").map(|name| (name, true));
@@ -261,10 +261,10 @@ fn read_lap(dir: &Path, lap: usize) -> Result<(i64, HashMap<String, i64>)> {
         if let Some((name, begins)) = named {
             let (number, name) = name.split_once(' ').unwrap_or((name, ""));
             if !name.is_empty() {
-                names.insert(number, name);
+                known.insert(number, name);
             }
             if begins {
-                function = names.get(number).copied().unwrap_or(number).to_owned();
+                known.get(number).copied().unwrap_or(number).clone_into(&mut function);
             }
         } else if line.starts_with("calls=") {
             called = true;
