@@ -300,12 +300,8 @@ impl Policy {
         if self.plan.listed { Route::Listed(&self.plan.hops) } else { Route::alike(self.trusted()) }
     }
 
-    /// Whether the gate is open to `peer`, which did or did not give the proof that is asked for. For the layers.
-    #[doc(hidden)]
-    pub fn admits(&self, peer: &Peer, proven: bool) -> bool {
-        self.opens_to(peer, self.trusted().allows(peer), proven)
-    }
-
+    /// Whether the gate is open to `peer`, whose address is trusted or not, and which did or did not give the proof
+    /// that is asked for.
     #[inline]
     pub(crate) fn opens_to(&self, peer: &Peer, trusted: bool, proven: bool) -> bool {
         match self.plan.gate {
@@ -744,7 +740,8 @@ mod tests {
     #[test]
     fn t06_a_proof_does_not_admit_a_peer_that_nobody_knows() {
         let policy = Policy::builder(TrustedProxies::none()).gate(Gate::AddressOrProof).build().unwrap();
-        assert!(policy.admits(&Peer::local(), true) && !policy.admits(&Peer::unknown(), true));
+        let opens = |peer: Peer| policy.opens_to(&peer, policy.trusted().allows(&peer), true);
+        assert!(opens(Peer::local()) && !opens(Peer::unknown()));
     }
 
     #[test]

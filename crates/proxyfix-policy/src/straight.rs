@@ -47,7 +47,8 @@ impl Policy {
             return None;
         }
         if claims.is_silent() || !self.trusted().allows(&peer) {
-            return Some(peer);
+            // A socket has no address, so that nobody knows the client.
+            return Some(if peer.is_local() { Peer::unknown() } else { peer });
         }
         let reads_else =
             [Field::Host, Field::Port, Field::Prefix].map(|field| self.reads(field)).contains(&true);

@@ -424,4 +424,54 @@ mod tests {
         assert_eq!(parts.headers.len(), 1);
         assert!(ProxyFix::builder(trusted()).remove("Host").build().is_err());
     }
+
+    /// Red when: the short way of what is not recorded finds another client, or leaves a header. With the feature
+    /// `metrics` there is no such way, and the same holds.
+    #[test]
+    fn what_is_not_recorded_is_decided_alike() {
+        const FOR: &str = "x-forwarded-for";
+        let chains: [&[(&str, &str)]; 12] = [
+            &[],
+            &[(FOR, "203.0.113.9")],
+            &[(FOR, "6.6.6.6, [2001:db8::9]:1, 10.0.0.7")],
+            &[(FOR, "10.0.0.8,10.0.0.7")],
+            &[(FOR, "203.0.113.9"), (FOR, "10.0.0.7")],
+            &[(FOR, "junk")],
+            &[(FOR, "127.0.0.1")],
+            &[(FOR, ", ,")],
+            &[(FOR, "203.0.113.9,")],
+            &[("forwarded", "for=203.0.113.9;proto=https, for=10.0.0.7;proto=http")],
+            &[("forwarded", "for=203.0.113.9;proto=ftp")],
+            &[("x_forwarded_for", "6.6.6.6"), ("x-real-ip", "6.6.6.6")],
+        ];
+        let hosts =
+            ["good.example", "good.example:443", "good.example:80", "Good.Example.", "a b", "[::1]:8080"];
+        let protos = [None, Some("https"), Some("ftp"), Some("https, http")];
+        let peers = ["10.0.0.2:40000", "192.0.2.1", "2001:db8::7", "unix"];
+        let mut judged = 0;
+        for (set, family) in [
+            ("10.0.0.0/8", Family::XForwarded),
+            ("10.0.0.0/8, unix", Family::XForwarded),
+            ("10.0.0.0/8, unix", Family::Forwarded),
+        ] {
+            let builder = || ProxyFix::builder(set.parse::<TrustedProxies>().unwrap()).family(family.clone());
+            let [recorded, unrecorded] = [builder(), builder().unrecorded()].map(|it| it.build().unwrap());
+            for (peer, chain) in peers.iter().flat_map(|peer| chains.iter().map(move |chain| (peer, chain))) {
+                for (host, proto) in hosts.iter().flat_map(|host| protos.iter().map(move |it| (host, it))) {
+                    let mut lines = vec![("host", *host), ("accept", "*/*")];
+                    lines.extend(*chain);
+                    lines.extend(proto.map(|proto| ("x-forwarded-proto", proto)));
+                    let answer = |fix: &ProxyFix| {
+                        let mut parts = head("/", &lines);
+                        parts.extensions.remove::<Peer>();
+                        let client = fix.fix_from(peer.parse::<Peer>().unwrap().into(), &mut parts);
+                        (client, parts.headers, parts.uri)
+                    };
+                    assert_eq!(answer(&unrecorded), answer(&recorded), "{set} {family:?} {peer} {lines:?}");
+                    judged += 1;
+                }
+            }
+        }
+        assert_eq!(judged, 3 * 4 * 12 * 6 * 4);
+    }
 }
