@@ -47,8 +47,7 @@ impl Policy {
             return None;
         }
         if claims.is_silent() || !self.trusted().allows(&peer) {
-            // A socket has no address, so that nobody knows the client.
-            return Some(if peer.is_local() { Peer::unknown() } else { peer });
+            return Some(peer);
         }
         let reads_else =
             [Field::Host, Field::Port, Field::Prefix].map(|field| self.reads(field)).contains(&true);

@@ -169,6 +169,8 @@ impl Judge {
         if is_looked_at {
             if let Some(client) = self.policy.client(peer, &claims) {
                 scan.into_found().remove(&mut parts.headers, |_, _| ());
+                // A socket has no address, so that nobody knows the client.
+                let client = if client.is_local() { Peer::unknown() } else { client };
                 return Some(Some(client).filter(|_| self.policy.reads(Field::For)));
             }
         }
