@@ -1,12 +1,13 @@
 //! `ConnectInfo` in, `ConnectInfo` out: the peer for the fixes, the client for the handlers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::extract::connect_info::{Connected, MockConnectInfo};
 use axum::serve::IncomingStream;
+use http::Extensions;
 use http::request::Parts;
-use proxyfix::{Connection, Fix, Origin, Original, Peer};
+use proxyfix::{Connection, Fix, Glance, Head, Origin, Original, Peer};
 
 /// Connection information for any listener of axum, unix sockets included.
 ///
@@ -77,11 +78,49 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
                 None => return,
             },
         };
-        let client = found.ip().map(|ip| SocketAddr::new(ip, found.port().unwrap_or(0)));
+        let client = address_of(found);
         // Most requests without a proxy end here.
         if client != address || address.is_none() {
             set_client(parts, client);
         }
+    }
+
+    fn glances(&self) -> bool {
+        self.0.glances()
+    }
+
+    fn glance(&self, _: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
+        let ConnectInfo(address) = head.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        self.0.glance(Connection::from(Peer::from(*address)).beside(1), head, glance)?;
+        // Most requests without a proxy end here.
+        if !is_of(address, glance.client()) {
+            glance.and_tell(tell);
+        }
+        Some(())
+    }
+}
+
+/// Whether this is the address of the client.
+#[inline]
+fn is_of(address: &SocketAddr, client: Peer) -> bool {
+    match (address, client.ip()) {
+        (SocketAddr::V4(v4), Some(IpAddr::V4(ip))) => {
+            (*v4.ip(), v4.port()) == (ip, client.port().unwrap_or(0))
+        }
+        _ => Some(*address) == address_of(client),
+    }
+}
+
+/// The address of a client that is known.
+fn address_of(client: Peer) -> Option<SocketAddr> {
+    client.ip().map(|ip| SocketAddr::new(ip, client.port().unwrap_or(0)))
+}
+
+/// Lets `ConnectInfo`, the only extension, say who the client is.
+fn tell(extensions: &mut Extensions, client: Peer) {
+    match (address_of(client), extensions.get_mut::<ConnectInfo<SocketAddr>>()) {
+        (Some(client), Some(ConnectInfo(address))) => *address = client,
+        _ => drop(extensions.remove::<ConnectInfo<SocketAddr>>()),
     }
 }
 

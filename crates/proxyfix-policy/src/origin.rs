@@ -284,6 +284,12 @@ impl Origin {
         self.client.ip()
     }
 
+    /// The client with its port; unknown where nobody knows its address. For the layers.
+    #[doc(hidden)]
+    pub fn known_client(&self) -> Peer {
+        if self.client.ip().is_some() { self.client } else { Peer::unknown() }
+    }
+
     /// The client's port, where one was stated.
     pub fn client_port(&self) -> Option<u16> {
         self.client.port()

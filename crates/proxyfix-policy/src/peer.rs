@@ -96,7 +96,10 @@ impl Peer {
 impl From<SocketAddr> for Peer {
     #[inline]
     fn from(address: SocketAddr) -> Self {
-        Self::new(address.ip(), Some(address.port()))
+        match address {
+            SocketAddr::V4(v4) => Self(Kind::Address(IpAddr::V4(*v4.ip()), NonZeroU16::new(v4.port()))),
+            SocketAddr::V6(v6) => Self::new(IpAddr::V6(*v6.ip()), Some(v6.port())),
+        }
     }
 }
 

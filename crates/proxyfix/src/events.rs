@@ -301,7 +301,7 @@ pub(crate) fn host_conflict(origin: &Origin) {
 #[inline]
 pub(crate) fn removed(origin: &Origin, newly: &Found, own: &[HeaderName]) {
     // Of names that are spelled as they should be, nothing is said above debug level.
-    if newly.has_others() || LevelFilter::current() >= Level::DEBUG {
+    if newly.few().is_none() || LevelFilter::current() >= Level::DEBUG {
         report_removed(origin, newly, own);
     }
 }

@@ -23,14 +23,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::Request;
 use http::request::Parts;
+use http::{Extensions, HeaderMap, Request, Uri};
 use proxyfix_policy::Peer;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::Origin;
-use crate::head::client_of;
+use crate::headers::Few;
 
 /// Corrects the head of a request.
 ///
@@ -108,7 +108,60 @@ pub trait Fix {
     fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
         connection.leave_peer(parts);
         self.fix(parts);
-        parts.extensions.get::<Origin>().map(|origin| client_of(origin))
+        parts.extensions.get::<Origin>().map(|origin| origin.known_client())
+    }
+
+    /// Whether [`glance`](Self::glance) may have an answer.
+    #[doc(hidden)]
+    fn glances(&self) -> bool {
+        false
+    }
+
+    /// What this fix would do to a request with this head, where one look is enough to know it. The request is
+    /// taken apart for all that this does not answer.
+    #[doc(hidden)]
+    fn glance(&self, _: Connection, _: Head<'_>, _: &mut Glance) -> Option<()> {
+        None
+    }
+}
+
+/// The head of a request as it came in, for a glance.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+    pub extensions: &'a Extensions,
+}
+
+/// What a fix would do that saw all at a glance: nothing, mostly.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Glance {
+    pub(crate) few: Few,
+    pub(crate) client: Peer,
+    tell: Option<fn(&mut Extensions, Peer)>,
+}
+
+impl Glance {
+    /// Who the client is; unknown where nobody knows it.
+    pub fn client(&self) -> Peer {
+        self.client
+    }
+
+    /// Has the client told to the extensions, too.
+    pub fn and_tell(&mut self, tell: fn(&mut Extensions, Peer)) {
+        self.tell = Some(tell);
+    }
+
+    #[inline]
+    fn carry_out<B>(&self, request: &mut Request<B>) {
+        if !self.few.is_empty() {
+            self.few.remove(request.headers_mut());
+        }
+        if let Some(tell) = self.tell {
+            tell(request.extensions_mut(), self.client);
+        }
     }
 }
 
@@ -152,6 +205,14 @@ macro_rules! holders {
 
             fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
                 (**self).fix_from(connection, parts)
+            }
+
+            fn glances(&self) -> bool {
+                (**self).glances()
+            }
+
+            fn glance(&self, connection: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
+                (**self).glance(connection, head, glance)
             }
         })*
     };
@@ -279,7 +340,16 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> S::Future {
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        // To take a request apart and put it together again costs more than most fixes.
+        if self.fix.glances() {
+            let (uri, headers, extensions) = (request.uri(), request.headers(), request.extensions());
+            let (head, mut glance) = (Head { uri, headers, extensions }, Glance::default());
+            if self.fix.glance(Connection::default(), head, &mut glance).is_some() {
+                glance.carry_out(&mut request);
+                return self.inner.call(request);
+            }
+        }
         let (mut parts, body) = request.into_parts();
         self.fix.fix(&mut parts);
         self.inner.call(Request::from_parts(parts, body))

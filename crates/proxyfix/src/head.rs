@@ -6,7 +6,7 @@ use std::sync::Once;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use proxyfix_policy::lint::{Code, Finding, Severity};
 use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received, Scheme,
@@ -15,6 +15,7 @@ use proxyfix_policy::{
 use crate::headers::{
     Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, headers_of, own_header,
 };
+use crate::fix::{Glance, Head};
 use crate::{Canonical, Connection, Fix, KeepOriginal, Origin, Proof, Shadow, events, uri};
 
 /// What the policy decided, without what the layers keep beside it.
@@ -22,6 +23,9 @@ type Decided = proxyfix_policy::Origin;
 
 /// A host and, where one is stated, a port.
 type HostAndPort = (Host, Option<Port>);
+
+/// No value is computed.
+static NOTHING: Computed = Vec::new();
 
 /// Decides and rewrites: what [`ProxyFix`](crate::ProxyFix) and
 /// [`CustomProxyFix`](crate::CustomProxyFix) have in common.
@@ -34,8 +38,8 @@ pub(crate) struct Judge {
     doomed: Doomed,
     /// Whether nothing is asked for that few services need.
     plain: bool,
-    /// Whether nothing is recorded, and nothing is read from headers that would need the host beside it.
-    leaves_host: bool,
+    /// Whether a glance may be enough: nothing is recorded, and no field but client and scheme is read.
+    glances: bool,
     /// The headers of which the sentence says that they are there and not read, a bit each.
     unread: u64,
     options: Options,
@@ -81,7 +85,7 @@ impl Judge {
         Self {
             doomed: Doomed::new(),
             plain: false,
-            leaves_host: false,
+            glances: false,
             unread: 0,
             policy,
             proof: None,
@@ -123,7 +127,10 @@ impl Judge {
             && !self.options.keep_original;
         let fields = [Field::Proto, Field::Host, Field::Prefix];
         self.unread = headers_of(fields.into_iter().filter(|field| !self.policy.reads(*field)));
-        self.leaves_host = self.options.unrecorded
+        self.glances = self.plain
+            && self.options.unrecorded
+            && self.policy.gate() == Gate::Address
+            && self.policy.reads(Field::For)
             && ![Field::Host, Field::Port, Field::Prefix].map(|it| self.policy.reads(it)).contains(&true);
         self
     }
@@ -151,6 +158,46 @@ impl Judge {
         self.apply_among_others(connection, parts, compute)
     }
 
+    /// Whether a glance may be enough.
+    #[inline]
+    pub(crate) fn glances(&self) -> bool {
+        self.glances && !cfg!(feature = "metrics")
+    }
+
+    /// What is to be done, where one look at the request is enough to know it: no fix and no gateway saw it
+    /// before, its target is a path, its `Host` is written as it should be, and nobody wants to be told more
+    /// than the client.
+    #[inline]
+    pub(crate) fn glance(&self, connection: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
+        let peer = connection.peer.filter(|peer| self.glances() && peer.ip().is_some())?;
+        if head.extensions.len() > connection.own || head.uri.authority().is_some() {
+            return None;
+        }
+        let mut scan = Scan::new(head.headers);
+        self.doomed.look(&mut scan);
+        let few = scan.found().few()?;
+        let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
+        // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
+        let stays = self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
+        if scan.connection || !stays || events::decisions_are_wanted() {
+            return None;
+        }
+        glance.client = peer;
+        if few.is_empty() {
+            return Some(());
+        }
+        let claims = HeaderClaims {
+            headers: head.headers,
+            scan: Some(&scan),
+            removed: None,
+            computed: &NOTHING,
+        };
+        let client = self.policy.client(peer, &claims)?;
+        glance.client = client;
+        glance.few = few;
+        Some(())
+    }
+
     /// Does the same for the usual request: one that no fix and no gateway saw before, whose target is a path,
     /// with one `Host` that is one. What only others need is left out here; `None`, and nothing is done, where
     /// the request is another.
@@ -160,52 +207,55 @@ impl Judge {
         let mut scan = Scan::new(&parts.headers);
         self.doomed.look(&mut scan);
         let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
-        // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
-        let stays =
-            self.leaves_host && self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
-        let claims =
-            HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
-        let is_looked_at = stays && tells_nothing(&scan);
-        if is_looked_at {
-            if let Some(client) = self.policy.client(peer, &claims) {
-                scan.into_found().remove(&mut parts.headers, |_, _| ());
-                // A socket has no address, so that nobody knows the client.
-                let client = if client.is_local() { Peer::unknown() } else { client };
-                return Some(Some(client).filter(|_| self.policy.reads(Field::For)));
-            }
-        }
-        let host = if stays { None } else { Some(self.policy.host(line)?) };
-        let received = Received::default().with_host(host);
-        let mut origin = self.policy.decide_unless(is_looked_at, peer, received, &claims);
-        events::decided(&self.policy, &origin, &claims);
+        let host = self.policy.host(line)?;
+        let claims = HeaderClaims {
+            headers: &parts.headers,
+            scan: Some(&scan),
+            removed: None,
+            computed: &NOTHING,
+        };
+        let received = Received::default().with_host(Some(host));
+        let decide = || Origin::new(self.policy.decide(peer, received, &claims), Removed::default());
+        // Put together in the place where it stays: it is large.
+        let mut unrecorded = None;
+        let record = match self.options.unrecorded {
+            true => unrecorded.insert(decide()),
+            false => parts.extensions.get_or_insert_with(decide),
+        };
+        let Origin { decided: origin, removed } = &mut *record;
+        events::decided(&self.policy, origin, &claims);
         if scan.connection {
-            events::nominated(&origin, &parts.headers, self.doomed.own());
+            events::nominated(origin, &parts.headers, self.doomed.own());
         }
         if !scan.found().is_empty() {
             if scan.found().has_any(self.unread) || !origin.ending().is_from_trusted_peer() {
                 origin.note_sent(&self.policy, scan.found().names());
             }
-            events::removed(&origin, scan.found(), self.doomed.own());
+            events::removed(origin, scan.found(), self.doomed.own());
         }
-        let host = if stays { HostLine::Stays } else { host_line(&scan, &origin, true) };
+        let host = host_line(&scan, origin, true);
 
         let found = scan.into_found();
-        if !self.records(&origin) {
-            found.remove(&mut parts.headers, |_, _| ());
+        let client = origin.known_client();
+        if !self.records(origin) {
+            found.forget(&mut parts.headers);
             host.write(&mut parts.headers);
-            return Some(self.policy.reads(Field::For).then(|| client_of(&origin)));
+            return Some(self.policy.reads(Field::For).then_some(client));
         }
-        let mut removed = Removed::default();
         found.remove(&mut parts.headers, |name, value| removed.push(name, value));
         host.write(&mut parts.headers);
         if self.options.absolute {
-            write_target(parts, &origin);
+            write_target(&mut parts.uri, origin);
         }
-        publish_prefix(parts, &origin);
-        let client = client_of(&origin);
         removed.judged_before_by(&self.policy);
-        // Nothing is there that it could take the place of; made in the place where it stays, it is copied once.
-        parts.extensions.get_or_insert_with(move || Origin::new(origin, removed));
+        let prefix = origin.outcome(Field::Prefix) == Outcome::Believed;
+        let prefix = prefix.then(|| origin.prefix().clone());
+        if let Some(record) = unrecorded {
+            parts.extensions.insert(record);
+        }
+        if let Some(prefix) = prefix {
+            set_forwarded(&mut parts.extensions, prefix);
+        }
         Some(Some(client))
     }
 
@@ -288,7 +338,7 @@ impl Judge {
         let found = scan.into_found();
         let removed = match before {
             None if !recorded => {
-                found.remove(&mut parts.headers, |_, _| ());
+                found.forget(&mut parts.headers);
                 None
             }
             None => {
@@ -305,10 +355,10 @@ impl Judge {
         host.write(&mut parts.headers);
         named.write(parts, &origin, self.options.absolute);
         if stated_prefix {
-            set_forwarded(parts, &origin);
+            set_forwarded(&mut parts.extensions, origin.prefix().clone());
         }
         let Some(mut removed) = removed else {
-            return self.policy.reads(Field::For).then(|| client_of(&origin));
+            return self.policy.reads(Field::For).then(|| origin.known_client());
         };
         if compute.is_some() || self.proof.is_some() {
             removed.note_found(&self.policy, computed, proven);
@@ -327,7 +377,7 @@ impl Judge {
             let mount = parts.extensions.get::<Mount>();
             canonical.write(&mut parts.headers, &origin, mount.map_or(&Prefix::root(), Mount::prefix));
         }
-        let client = client_of(&origin);
+        let client = origin.known_client();
         parts.extensions.insert(Origin::new(origin, removed));
         client
     }
@@ -342,16 +392,6 @@ impl Judge {
     }
 }
 
-/// Whether of a usual decision nothing is reported: nobody counts or looks for it, and no header is spelled in an
-/// odd way.
-#[inline]
-fn tells_nothing(scan: &Scan<'_>) -> bool {
-    !scan.connection
-        && !scan.found().has_others()
-        && !cfg!(feature = "metrics")
-        && !events::decisions_are_wanted()
-}
-
 /// The peer of a request that no fix has judged.
 fn who_is_connected(connection: Connection, others: bool, parts: &Parts) -> Peer {
     let stated = if others { parts.extensions.get::<Peer>().copied() } else { None };
@@ -361,28 +401,15 @@ fn who_is_connected(connection: Connection, others: bool, parts: &Parts) -> Peer
     })
 }
 
-/// Whom the request came from, as far as anybody knows.
-#[inline]
-pub(crate) fn client_of(origin: &Decided) -> Peer {
-    origin.client().map_or(Peer::unknown(), |ip| Peer::new(ip, origin.client_port()))
-}
-
-/// Publishes the prefix, if a proxy stated it. Where nobody states one, there is no mount but a gateway's.
-fn publish_prefix(parts: &mut Parts, origin: &Decided) {
-    if origin.outcome(Field::Prefix) == Outcome::Believed {
-        set_forwarded(parts, origin);
-    }
-}
-
-fn set_forwarded(parts: &mut Parts, origin: &Decided) {
-    let mount = parts.extensions.get_mut();
-    if let Some(mount) = mount {
-        Mount::set_forwarded(mount, origin.prefix().clone());
+/// Publishes the prefix that a proxy stated. Where nobody states one, there is no mount but a gateway's.
+fn set_forwarded(extensions: &mut Extensions, prefix: Prefix) {
+    if let Some(mount) = extensions.get_mut::<Mount>() {
+        mount.set_forwarded(prefix);
         return;
     }
     let mut mount = Mount::root();
-    mount.set_forwarded(origin.prefix().clone());
-    parts.extensions.insert(mount);
+    mount.set_forwarded(prefix);
+    extensions.insert(mount);
 }
 
 /// The proofs as one, and the gate that they make.
@@ -619,7 +646,7 @@ struct Named {
 impl Named {
     fn read(policy: &Policy, parts: &Parts, scan: &Scan<'_>) -> Self {
         let authority =
-            uri::authority(parts).map_or(Said::Nothing, |it| Said::read(policy, it.as_str().as_bytes()));
+            uri::authority(&parts.uri).map_or(Said::Nothing, |it| Said::read(policy, it.as_str().as_bytes()));
         let host = match scan.host {
             None => Said::Nothing,
             Some(line) if scan.hosts == 1 => Said::read(policy, line.as_bytes()),
@@ -682,7 +709,7 @@ impl Named {
     /// Why there is no host, and the cure.
     fn flaw(&self, parts: &Parts) -> &'static str {
         let lines = || parts.headers.get_all(HOST).iter();
-        let authority = || uri::authority(parts).map(|it| it.as_str().as_bytes());
+        let authority = || uri::authority(&parts.uri).map(|it| it.as_str().as_bytes());
         match (&self.authority, &self.host) {
             (_, Said::Junk) if lines().nth(1).is_some() => {
                 "it has several Host lines; let the proxy send one"
@@ -721,7 +748,7 @@ impl Named {
             (_, Said::Junk) if self.several => events::host_invalid(origin, "multiple", last()),
             (_, Said::Junk) => events::host_invalid(origin, "malformed", last()),
             (Said::Junk, _) => {
-                let authority = uri::authority(parts).map_or("", Authority::as_str);
+                let authority = uri::authority(&parts.uri).map_or("", Authority::as_str);
                 events::host_invalid(origin, "malformed", authority.as_bytes());
             }
             _ if self.conflicts(origin) => events::host_conflict(origin),
@@ -735,7 +762,7 @@ impl Named {
     /// Makes the target's authority say what `origin` says, to the byte.
     fn write(&self, parts: &mut Parts, origin: &Decided, absolute: bool) {
         if origin.host().is_some() && (absolute || !self.authority.is_nothing()) {
-            write_target(parts, origin);
+            write_target(&mut parts.uri, origin);
         } else if !self.authority.is_nothing() {
             uri::set_origin(&mut parts.uri, None);
         }
@@ -769,17 +796,17 @@ fn host_line(scan: &Scan<'_>, origin: &Decided, was_read: bool) -> HostLine {
 }
 
 /// Makes the target absolute, for the host of `origin`, unless it is a bare authority or names no path.
-fn write_target(parts: &mut Parts, origin: &Decided) {
+fn write_target(target: &mut Uri, origin: &Decided) {
     let Some(host) = origin.host() else { return };
     let text = Text { host: host.as_bytes(), port: origin.port() };
     let scheme = origin.scheme();
-    let authority = uri::authority(parts);
-    let wanted = authority.is_some() || (uri::has_path(parts) && parts.uri.authority().is_none());
+    let authority = uri::authority(target);
+    let wanted = authority.is_some() || (uri::has_path(target) && target.authority().is_none());
     let written = authority.is_some_and(|it| text.is(it.as_str().as_bytes()))
-        && parts.uri.scheme_str() == Some(scheme.as_str());
+        && target.scheme_str() == Some(scheme.as_str());
     if wanted && !written {
         if let Ok(authority) = Authority::try_from(text.to_vec()) {
-            uri::set_origin(&mut parts.uri, Some((scheme, authority)));
+            uri::set_origin(target, Some((scheme, authority)));
         }
     }
 }

@@ -120,11 +120,10 @@ const BY_LENGTH: [[u8; 8]; LONGEST + 1] = {
     rows
 };
 
-/// The last eight bytes of each name, which tell those of one length apart, and its first sixteen: names of
-/// sixteen to twenty-four bytes are compared in three steps, without a loop.
-const PIECES: [(u64, u128); COUNT + 1] = {
-    // No bytes of a name are like those of the last one, which stands for none.
-    let mut pieces = [(u64::MAX, 0); COUNT + 1];
+/// The last eight bytes of each name and its first sixteen or eight: names of up to twenty-four bytes are compared
+/// without a loop.
+const PIECES: [(u64, u128); COUNT] = {
+    let mut pieces = [(0, 0); COUNT];
     let mut index = 0;
     while index < COUNT {
         let name = PROTECTED_HEADERS[index].as_bytes();
@@ -134,31 +133,55 @@ const PIECES: [(u64, u128); COUNT + 1] = {
     pieces
 };
 
+/// Which name may stand behind each [`slot`]; [`COUNT`] for none.
+const SLOTS: [u8; 1 << SLOT_BITS] = {
+    let mut slots = [byte(COUNT); 1 << SLOT_BITS];
+    let mut index = 0;
+    while index < COUNT {
+        let slot = slot(PROTECTED_HEADERS[index].as_bytes());
+        assert!(slots[slot] == byte(COUNT), "two names share a slot: another factor is needed");
+        slots[slot] = byte(index);
+        index += 1;
+    }
+    slots
+};
+
+const SLOT_BITS: u32 = 8;
+
+/// A number that the end and the length of a name make, another one for each name.
+#[inline]
+const fn slot(name: &[u8]) -> usize {
+    const FACTOR: u64 = 0x3099_fdf5_ab99_254b;
+    let mixed = (tail(name) ^ name.len() as u64).wrapping_mul(FACTOR);
+    (mixed >> (u64::BITS - SLOT_BITS)) as usize
+}
+
 #[inline]
 const fn tail(name: &[u8]) -> u64 {
     match name.last_chunk() {
-        Some(bytes) => u64::from_ne_bytes(*bytes),
+        Some(bytes) => u64::from_le_bytes(*bytes),
         None => 0,
     }
 }
 
 #[inline]
 const fn head(name: &[u8]) -> u128 {
-    match name.first_chunk() {
-        Some(bytes) => u128::from_ne_bytes(*bytes),
-        None => 0,
+    match (name.first_chunk(), name.first_chunk()) {
+        (Some(bytes), _) => u128::from_le_bytes(*bytes),
+        (None, Some(bytes)) => u64::from_le_bytes(*bytes) as u128,
+        (None, None) => 0,
     }
 }
 
 /// Where `name`, in lower case, stands among the protected ones.
 #[inline]
 fn index_of(name: &[u8]) -> Option<u8> {
-    let row = BY_LENGTH.get(name.len())?;
-    let tail = tail(name);
-    let index = *row.iter().find(|index| PIECES[usize::from(**index)].0 == tail)?;
+    let index = SLOTS[slot(name)];
+    let place = usize::from(index);
+    let it = PROTECTED_HEADERS.get(place)?.as_bytes();
     let is_it = match name.len() {
-        16..=24 => PIECES[usize::from(index)].1 == head(name),
-        _ => PROTECTED_HEADERS.get(usize::from(index)).is_some_and(|it| it.as_bytes() == name),
+        8..=24 => it.len() == name.len() && PIECES[place] == (tail(name), head(name)),
+        _ => it == name,
     };
     is_it.then_some(index)
 }
@@ -200,38 +223,56 @@ impl Doomed {
     /// Looks at each header once.
     #[inline]
     pub(crate) fn look(&self, scan: &mut Scan<'_>) {
-        for (name, value) in scan.headers {
-            let text = name.as_str().as_bytes();
-            let first = text.first().map_or(0, |first| letter(*first));
-            if self.firsts[text.len().min(LONGEST)] & first != 0 {
-                self.look_again(name, value, scan);
+        // To go over the names costs half as much as to go over the lines, and most requests have none that matter.
+        for (at, name) in scan.headers.keys().enumerate() {
+            if self.may_matter(name) && !scan.is_ordinary(at, name) {
+                return self.look_at_all_from(at, scan);
             }
         }
     }
 
-    /// At a line whose name has the length and the first letter of one that matters.
+    /// Whether a name has the length and the first letter of one that matters.
+    #[inline]
+    fn may_matter(&self, name: &HeaderName) -> bool {
+        let text = name.as_str().as_bytes();
+        let first = text.first().map_or(0, |first| letter(*first));
+        self.firsts[text.len().min(LONGEST)] & first != 0
+    }
+
     #[inline(never)]
-    fn look_again<'a>(&self, name: &'a HeaderName, value: &'a HeaderValue, scan: &mut Scan<'a>) {
-        let found = &mut scan.found;
-        let length = usize::from(found.length);
-        if *name == HOST {
-            scan.hosts += 1;
-            scan.host = Some(value);
-        } else if let Some(index) = index_of(name.as_str().as_bytes()) {
-            // The lines of one name come one after the other.
-            if length > 0 && found.protected[length - 1] == index {
-                found.many |= 1 << (length - 1);
-            } else if length < FEW {
-                scan.first[length] = Some(value);
-                found.protected[length] = index;
-                found.length += 1;
-            } else if found.others.last() != Some(name) {
-                found.others.push(name.clone());
+    fn look_at_all_from(&self, at: usize, scan: &mut Scan<'_>) {
+        let headers = scan.headers;
+        if scan.found.repeated {
+            // There may be thousands of lines, and names only once.
+            for (at, name) in headers.keys().enumerate().skip(at) {
+                if self.may_matter(name) && !scan.is_ordinary(at, name) {
+                    self.look_again(name, None, scan);
+                }
             }
-        } else if *name == CONNECTION {
-            scan.connection = true;
-        } else if found.others.last() != Some(name) && is_protected(name.as_str(), &self.own) {
-            found.others.push(name.clone());
+            scan.read_lines();
+        } else {
+            for (at, (name, value)) in headers.iter().enumerate().skip(at) {
+                if self.may_matter(name) && !scan.is_ordinary(at, name) {
+                    self.look_again(name, Some(value), scan);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn look_again<'a>(&self, name: &HeaderName, value: Option<&'a HeaderValue>, scan: &mut Scan<'a>) {
+        let found = &mut scan.found;
+        let length = usize::from(found.few.length);
+        match index_of(name.as_str().as_bytes()) {
+            Some(index) if length < FEW => {
+                found.mask |= 1 << index;
+                scan.places[usize::from(index)] = byte(length);
+                scan.first[length] = value;
+                found.few.protected[length] = index;
+                found.few.length += 1;
+            }
+            None if !is_protected(name.as_str(), &self.own) => {}
+            _ => found.others.push(name.clone()),
         }
     }
 }
@@ -247,8 +288,12 @@ pub(crate) struct Scan<'a> {
     pub(crate) host: Option<&'a HeaderValue>,
     /// Whether there is a `Connection` header.
     pub(crate) connection: bool,
-    /// The first line of each protected header that was found.
+    /// Where each protected header stands among the few, if it does.
+    places: [u8; COUNT],
+    /// The first line of each of the few.
     first: [Option<&'a HeaderValue>; FEW],
+    /// Which of them have several lines, a bit each.
+    many: u16,
     found: Found,
 }
 
@@ -261,38 +306,83 @@ impl<'a> Scan<'a> {
             hosts: 0,
             host: None,
             connection: false,
+            places: [0; COUNT],
             first: [None; FEW],
-            found: Found { protected: [0; FEW], length: 0, many: 0, others: Vec::new() },
+            many: 0,
+            found: Found {
+                few: Few { protected: [0; FEW], length: 0 },
+                mask: 0,
+                // No header has several lines where there are as many as names.
+                repeated: headers.len() != headers.keys_len(),
+                others: Vec::new(),
+            },
         }
+    }
+
+    /// Whether this is a header that every request may have; what matters of it is kept.
+    #[inline]
+    fn is_ordinary(&mut self, at: usize, name: &HeaderName) -> bool {
+        if *name == HOST {
+            self.read_host(at);
+            return true;
+        }
+        let is_connection = *name == CONNECTION;
+        self.connection |= is_connection;
+        is_connection
+    }
+
+    /// Reads the lines of `Host`, which stands at this place.
+    #[inline]
+    fn read_host(&mut self, at: usize) {
+        // Clients send it first, and a few steps cost less than a look for its name.
+        if self.found.repeated || at > 8 {
+            let lines = self.headers.get_all(HOST).iter();
+            (self.hosts, self.host) = lines.fold((0, None), |(count, _), line| (count + 1, Some(line)));
+        } else {
+            (self.hosts, self.host) = (1, self.headers.values().nth(at));
+        }
+    }
+
+    /// Reads the lines of the few, where some header has several.
+    fn read_lines(&mut self) {
+        for (place, index) in self.found.few.protected().iter().enumerate() {
+            let mut lines = self.headers.get_all(&NAMES[usize::from(*index)]).iter();
+            self.first[place] = lines.next();
+            self.many |= u16::from(lines.next().is_some()) << place;
+        }
+    }
+
+    /// Where a protected header stands among the few.
+    #[inline]
+    fn place_of(&self, index: u8) -> Option<usize> {
+        (self.found.mask & (1 << index) != 0).then(|| usize::from(self.places[usize::from(index)]))
     }
 
     /// The lines of a protected header.
     #[inline]
     fn lines(&self, index: u8) -> Lines<'a> {
-        match self.found.protected().iter().position(|found| *found == index) {
-            Some(place) if self.found.many & (1 << place) == 0 => {
-                Lines::One(self.first[place].map(HeaderValue::as_bytes))
-            }
-            None if self.found.length < byte(FEW) => Lines::One(None),
-            _ => Lines::Many(self.headers.get_all(&NAMES[usize::from(index)]).into_iter()),
+        match self.one_line(index) {
+            OneLine::None => Lines::One(None),
+            OneLine::One(line) => Lines::One(Some(line)),
+            OneLine::Several => Lines::Many(self.headers.get_all(&NAMES[usize::from(index)]).into_iter()),
         }
     }
 
     /// The same, where there is no more than one.
     #[inline]
     fn one_line(&self, index: u8) -> OneLine<'a> {
-        let line = match self.found.protected().iter().position(|found| *found == index) {
-            Some(place) => self.first[place].filter(|_| self.found.many & (1 << place) == 0),
-            None if self.found.length < byte(FEW) => return OneLine::None,
-            None => None,
-        };
-        line.map_or(OneLine::Several, |line| OneLine::One(line.as_bytes()))
+        match self.place_of(index) {
+            // Where there were more than a few, this one may be among the others.
+            None if self.found.few.length < byte(FEW) => OneLine::None,
+            _ => self.only(index).map_or(OneLine::Several, |line| OneLine::One(line.as_bytes())),
+        }
     }
 
     /// The line of a protected header that has one.
+    #[inline]
     pub(crate) fn only(&self, index: u8) -> Option<&'a HeaderValue> {
-        let place = self.found.protected().iter().position(|found| *found == index)?;
-        self.first[place].filter(|_| self.found.many & (1 << place) == 0)
+        let place = self.place_of(index)?;
+        self.first[place].filter(|_| self.many & (1 << place) == 0)
     }
 
     pub(crate) fn found(&self) -> &Found {
@@ -305,49 +395,71 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The headers of a request that have to go.
-pub(crate) struct Found {
-    /// Those that are spelled as they should be, in their order, and how many.
+/// A few protected headers that are spelled as they should be, in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Few {
     protected: [u8; FEW],
     length: u8,
-    /// Which of them have several lines, a bit each.
-    many: u16,
-    /// Aliases, the fix's own, and what is more than a few.
-    others: Vec<HeaderName>,
 }
 
-impl Found {
+impl Few {
     pub(crate) fn is_empty(&self) -> bool {
-        self.length == 0 && self.others.is_empty()
-    }
-
-    /// Whether there are others than protected ones in their own spelling.
-    pub(crate) fn has_others(&self) -> bool {
-        !self.others.is_empty()
-    }
-
-    /// Whether one of the headers of [`headers_of`] is there.
-    #[inline]
-    pub(crate) fn has_any(&self, mask: u64) -> bool {
-        self.has_others() || self.protected().iter().any(|index| mask & (1 << index) != 0)
+        self.length == 0
     }
 
     fn protected(&self) -> &[u8] {
         &self.protected[..usize::from(self.length)]
     }
 
+    /// Removes them.
+    #[inline]
+    pub(crate) fn remove(&self, headers: &mut HeaderMap) {
+        // From the last to the first: nothing has to move into the place of the last one.
+        for index in self.protected().iter().rev() {
+            headers.remove(&NAMES[usize::from(*index)]);
+        }
+    }
+}
+
+/// The headers of a request that have to go.
+pub(crate) struct Found {
+    few: Few,
+    /// The same, a bit each.
+    mask: u64,
+    /// Whether any header of the request has several lines.
+    repeated: bool,
+    /// Aliases, the fix's own, and what is more than a few.
+    others: Vec<HeaderName>,
+}
+
+impl Found {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.few.is_empty() && self.others.is_empty()
+    }
+
+    /// All of them, unless there are others than a few protected ones in their own spelling.
+    #[inline]
+    pub(crate) fn few(&self) -> Option<Few> {
+        self.others.is_empty().then_some(self.few)
+    }
+
+    /// Whether one of the headers of [`headers_of`] is there.
+    #[inline]
+    pub(crate) fn has_any(&self, mask: u64) -> bool {
+        !self.others.is_empty() || self.mask & mask != 0
+    }
+
     /// The names, each once.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        let protected = self.protected().iter().map(|index| PROTECTED_HEADERS[usize::from(*index)]);
+        let protected = self.few.protected().iter().map(|index| PROTECTED_HEADERS[usize::from(*index)]);
         protected.chain(self.others.iter().map(HeaderName::as_str))
     }
 
     /// Removes them, and hands each line to `keep`.
-    pub(crate) fn remove(self, headers: &mut HeaderMap, mut keep: impl FnMut(Name<'_>, HeaderValue)) {
-        // From the last to the first: nothing has to move into the place of the last one.
-        for (place, index) in self.protected().iter().enumerate().rev() {
+    pub(crate) fn remove(&self, headers: &mut HeaderMap, mut keep: impl FnMut(Name<'_>, HeaderValue)) {
+        for index in self.few.protected().iter().rev() {
             let name = &NAMES[usize::from(*index)];
-            if self.many & (1 << place) == 0 {
+            if !self.repeated {
                 if let Some(value) = headers.remove(name) {
                     keep(Name::Protected(*index), value);
                 }
@@ -361,6 +473,14 @@ impl Found {
             if let Entry::Occupied(entry) = headers.entry(name) {
                 entry.remove_entry_mult().1.for_each(|value| keep(known, value));
             }
+        }
+    }
+
+    /// Removes them, unkept.
+    pub(crate) fn forget(&self, headers: &mut HeaderMap) {
+        self.few.remove(headers);
+        for name in &self.others {
+            headers.remove(name);
         }
     }
 }
@@ -555,10 +675,9 @@ fn number_of(index: usize) -> u32 {
 
 /// Whether `name` folds to a protected name.
 pub(crate) fn is_protected(name: &str, own: &[HeaderName]) -> bool {
-    let first = name.as_bytes().first().map(u8::to_ascii_lowercase);
-    // No protected name begins otherwise; most headers end here.
-    (matches!(first, Some(b'c' | b'f' | b'p' | b's' | b't' | b'x'))
-        && PROTECTED_HEADERS.iter().any(|protected| folds_to(name, protected)))
+    let of_this_length = BY_LENGTH.get(name.len()).map_or(&[][..], |row| row);
+    let protected = |index: &u8| PROTECTED_HEADERS.get(usize::from(*index));
+    of_this_length.iter().map_while(protected).any(|protected| folds_to(name, protected))
         || own.iter().any(|own| folds_to(name, own.as_str()))
 }
 

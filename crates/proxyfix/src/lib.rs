@@ -122,6 +122,8 @@ pub use canonical::Canonical;
 pub use config::Config;
 pub use custom_proxy_fix::{CustomProxyFix, CustomProxyFixBuilder};
 pub use fix::{Connection, Fix, FixLayer, Fixed, layer};
+#[doc(hidden)]
+pub use fix::{Glance, Head};
 #[cfg(feature = "guard")]
 #[cfg_attr(docsrs, doc(cfg(feature = "guard")))]
 pub use guard::{Guard, GuardBody, GuardFuture, Guarded};

@@ -64,7 +64,7 @@ impl LighttpdCgiRootFix {
 
 impl Fix for LighttpdCgiRootFix {
     fn fix(&self, parts: &mut Parts) {
-        if !mount_may_change(parts) || !uri::has_path(parts) {
+        if !mount_may_change(parts) || !uri::has_path(&parts.uri) {
             return;
         }
         // Of a proxy that states no prefix, the mount is the root.

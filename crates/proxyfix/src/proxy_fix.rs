@@ -40,7 +40,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use proxyfix_policy::{Error, Family, Field, Front, Peer, Policy, PolicyBuilder};
 
-use crate::fix::fix_is_a_layer;
+use crate::fix::{Glance, Head, fix_is_a_layer};
 use crate::head::{Judge, Options, options};
 use crate::{Connection, Fix};
 
@@ -115,6 +115,14 @@ impl Fix for ProxyFix {
 
     fn fix_from(&self, connection: Connection, parts: &mut Parts) -> Option<Peer> {
         self.judge.apply(connection, parts, None)
+    }
+
+    fn glances(&self) -> bool {
+        self.judge.glances()
+    }
+
+    fn glance(&self, connection: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
+        self.judge.glance(connection, head, glance)
     }
 }
 

@@ -7,18 +7,18 @@ use proxyfix_policy::Scheme;
 
 /// Whether the target is a bare authority, which names a tunnel and no host of ours (RFC 9112
 /// section 3.2.3). The `CONNECT` of HTTP/2 that names a URL (RFC 8441) is a request like others.
-fn is_tunnel(parts: &Parts) -> bool {
-    parts.uri.authority().is_some() && parts.uri.scheme().is_none()
+fn is_tunnel(uri: &Uri) -> bool {
+    uri.authority().is_some() && uri.scheme().is_none()
 }
 
 /// Whether the target names a path: not the `*` of `OPTIONS` (RFC 9112 section 3.2.4), not a tunnel.
-pub(crate) fn has_path(parts: &Parts) -> bool {
-    !is_tunnel(parts) && parts.uri.path().starts_with('/')
+pub(crate) fn has_path(uri: &Uri) -> bool {
+    !is_tunnel(uri) && uri.path().starts_with('/')
 }
 
 /// The authority that the target carries, but for a tunnel's.
-pub(crate) fn authority(parts: &Parts) -> Option<&Authority> {
-    parts.uri.authority().filter(|_| !is_tunnel(parts))
+pub(crate) fn authority(uri: &Uri) -> Option<&Authority> {
+    uri.authority().filter(|_| !is_tunnel(uri))
 }
 
 /// Replaces the path and keeps the query. `path` has to begin with `/`.
