@@ -182,7 +182,10 @@ fn keep_original(parts: &mut Parts) {
 
 #[cfg(test)]
 mod tests {
-    use proxyfix::{KeepOriginal, Proof, ProxyFix, TrustedProxies};
+    use std::future::ready;
+
+    use proxyfix::{Fixed, KeepOriginal, Proof, ProxyFix, TrustedProxies};
+    use tower_service::Service as _;
 
     use super::*;
 
@@ -194,6 +197,33 @@ mod tests {
 
         fn fix_from(&self, _: Connection, _: &mut Parts) -> Option<Peer> {
             Some(self.0.into())
+        }
+    }
+
+    /// Red when: at a glance another client is told, or the address of a dual-stack listener is left as it was.
+    #[test]
+    fn a_service_tells_what_a_fix_tells() {
+        let trusted: TrustedProxies = "10.0.0.0/8, 2001:db8:1::/48".parse().unwrap();
+        let fix = ConnectInfoFix(ProxyFix::builder(trusted).unrecorded().build().unwrap());
+        let peers = ["10.0.0.2:40000", "192.0.2.1:0", "[::ffff:10.0.0.2]:1", "[::ffff:192.0.2.1]:1"];
+        let peers = peers.into_iter().chain(["[2001:db8:1::7]:1", "[2001:db8:9::7]:1", "[fe80::1%3]:1"]);
+        for peer in peers.map(|peer| peer.parse::<SocketAddr>().unwrap()) {
+            for line in [None, Some("203.0.113.9"), Some("[2001:db8:9::1]:7, 10.0.0.9"), Some("junk")] {
+                let mut request = http::Request::get("/").header("host", "good.example");
+                request = request.extension(ConnectInfo(peer));
+                if let Some(line) = line {
+                    request = request.header("x-forwarded-for", line);
+                }
+                let request = request.body(()).unwrap();
+                let (mut parts, ()) = request.clone().into_parts();
+                fix.fix(&mut parts);
+                let leaf = tower::service_fn(|request: http::Request<()>| ready(Ok::<_, ()>(request)));
+                let told = Fixed::new(&fix, leaf).call(request).into_inner().unwrap();
+                let address = |it: &Extensions| it.get::<ConnectInfo<SocketAddr>>().map(|it| it.0);
+                assert_eq!(address(told.extensions()), address(&parts.extensions), "{peer} {line:?}");
+                assert_eq!(told.headers(), &parts.headers, "{peer} {line:?}");
+                assert_eq!(told.extensions().len(), parts.extensions.len(), "{peer} {line:?}");
+            }
         }
     }
 

@@ -12,10 +12,10 @@ use proxyfix_policy::{
     Error, Field, Gate, Host, Mount, Outcome, Peer, Policy, PolicyBuilder, Port, Prefix, Received, Scheme,
 };
 
+use crate::fix::{Glance, Head};
 use crate::headers::{
     Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, headers_of, own_header,
 };
-use crate::fix::{Glance, Head};
 use crate::{Canonical, Connection, Fix, KeepOriginal, Origin, Proof, Shadow, events, uri};
 
 /// What the policy decided, without what the layers keep beside it.
@@ -82,16 +82,8 @@ impl Options {
 impl Judge {
     pub(crate) fn new(policy: Policy, options: Options) -> Self {
         report_risks(&policy, &options.accepted);
-        Self {
-            doomed: Doomed::new(),
-            plain: false,
-            glances: false,
-            unread: 0,
-            policy,
-            proof: None,
-            options,
-        }
-        .with_own_headers(Vec::new())
+        Self { doomed: Doomed::new(), plain: false, glances: false, unread: 0, policy, proof: None, options }
+            .with_own_headers(Vec::new())
     }
 
     /// Builds the policy, and removes the headers of these names, too.
@@ -186,12 +178,8 @@ impl Judge {
         if few.is_empty() {
             return Some(());
         }
-        let claims = HeaderClaims {
-            headers: head.headers,
-            scan: Some(&scan),
-            removed: None,
-            computed: &NOTHING,
-        };
+        let claims =
+            HeaderClaims { headers: head.headers, scan: Some(&scan), removed: None, computed: &NOTHING };
         let client = self.policy.client(peer, &claims)?;
         glance.client = client;
         glance.few = few;
@@ -208,12 +196,8 @@ impl Judge {
         self.doomed.look(&mut scan);
         let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
         let host = self.policy.host(line)?;
-        let claims = HeaderClaims {
-            headers: &parts.headers,
-            scan: Some(&scan),
-            removed: None,
-            computed: &NOTHING,
-        };
+        let claims =
+            HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &NOTHING };
         let received = Received::default().with_host(Some(host));
         let decide = || Origin::new(self.policy.decide(peer, received, &claims), Removed::default());
         // Put together in the place where it stays: it is large.

@@ -221,12 +221,18 @@ impl Doomed {
     }
 
     /// Looks at each header once.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what it fills need not stand in memory then")]
     pub(crate) fn look(&self, scan: &mut Scan<'_>) {
-        // To go over the names costs half as much as to go over the lines, and most requests have none that matter.
+        // To go over the names costs half as much as to go over the lines, and many requests have none that matters.
         for (at, name) in scan.headers.keys().enumerate() {
-            if self.may_matter(name) && !scan.is_ordinary(at, name) {
-                return self.look_at_all_from(at, scan);
+            if !self.may_matter(name) {
+            } else if *name == HOST {
+                scan.read_host(at);
+            } else if *name == CONNECTION && !scan.found.repeated {
+                scan.read_connection(scan.headers.get(CONNECTION));
+            } else {
+                return self.look_from(at, scan);
             }
         }
     }
@@ -240,19 +246,21 @@ impl Doomed {
     }
 
     #[inline(never)]
-    fn look_at_all_from(&self, at: usize, scan: &mut Scan<'_>) {
+    fn look_from(&self, at: usize, scan: &mut Scan<'_>) {
         let headers = scan.headers;
         if scan.found.repeated {
             // There may be thousands of lines, and names only once.
-            for (at, name) in headers.keys().enumerate().skip(at) {
-                if self.may_matter(name) && !scan.is_ordinary(at, name) {
-                    self.look_again(name, None, scan);
-                }
+            for name in headers.keys().skip(at).filter(|name| self.may_matter(name)) {
+                self.look_again(name, None, scan);
             }
             scan.read_lines();
         } else {
-            for (at, (name, value)) in headers.iter().enumerate().skip(at) {
-                if self.may_matter(name) && !scan.is_ordinary(at, name) {
+            let mut lines = headers.iter();
+            for _ in 0..at {
+                lines.next();
+            }
+            for (name, value) in lines {
+                if self.may_matter(name) {
                     self.look_again(name, Some(value), scan);
                 }
             }
@@ -271,6 +279,8 @@ impl Doomed {
                 found.few.protected[length] = index;
                 found.few.length += 1;
             }
+            None if *name == HOST => (scan.hosts, scan.host) = (1, value),
+            None if *name == CONNECTION => scan.read_connection(value),
             None if !is_protected(name.as_str(), &self.own) => {}
             _ => found.others.push(name.clone()),
         }
@@ -286,7 +296,7 @@ pub(crate) struct Scan<'a> {
     /// How many lines name the host, and the last of them.
     pub(crate) hosts: usize,
     pub(crate) host: Option<&'a HeaderValue>,
-    /// Whether there is a `Connection` header.
+    /// Whether there is a `Connection` header that may name others.
     pub(crate) connection: bool,
     /// Where each protected header stands among the few, if it does.
     places: [u8; COUNT],
@@ -319,16 +329,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether this is a header that every request may have; what matters of it is kept.
-    #[inline]
-    fn is_ordinary(&mut self, at: usize, name: &HeaderName) -> bool {
-        if *name == HOST {
-            self.read_host(at);
-            return true;
-        }
-        let is_connection = *name == CONNECTION;
-        self.connection |= is_connection;
-        is_connection
+    /// Reads the line of `Connection`, or knows of several.
+    fn read_connection(&mut self, line: Option<&HeaderValue>) {
+        let usual: [&[u8]; 3] = [b"close", b"keep-alive", b"upgrade"];
+        let is_usual =
+            line.is_some_and(|line| usual.iter().any(|usual| usual.eq_ignore_ascii_case(line.as_bytes())));
+        self.connection |= !is_usual;
     }
 
     /// Reads the lines of `Host`, which stands at this place.
@@ -336,15 +342,21 @@ impl<'a> Scan<'a> {
     fn read_host(&mut self, at: usize) {
         // Clients send it first, and a few steps cost less than a look for its name.
         if self.found.repeated || at > 8 {
-            let lines = self.headers.get_all(HOST).iter();
-            (self.hosts, self.host) = lines.fold((0, None), |(count, _), line| (count + 1, Some(line)));
+            self.find_hosts();
         } else {
             (self.hosts, self.host) = (1, self.headers.values().nth(at));
         }
     }
 
-    /// Reads the lines of the few, where some header has several.
+    #[cold]
+    fn find_hosts(&mut self) {
+        let lines = self.headers.get_all(HOST).iter();
+        (self.hosts, self.host) = lines.fold((0, None), |(count, _), line| (count + 1, Some(line)));
+    }
+
+    /// Reads the lines of what was found, where some header has several.
     fn read_lines(&mut self) {
+        self.find_hosts();
         for (place, index) in self.found.few.protected().iter().enumerate() {
             let mut lines = self.headers.get_all(&NAMES[usize::from(*index)]).iter();
             self.first[place] = lines.next();
@@ -815,6 +827,8 @@ pub(crate) fn own_header(name: &str) -> Result<HeaderName, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn remaining(names: &[&str], own: &[&str]) -> Vec<String> {
@@ -845,6 +859,81 @@ mod tests {
                 other[place] ^= 2;
                 assert_eq!(index_of(&other), None);
             }
+        }
+    }
+
+    fn any_lines() -> impl Strategy<Value = Vec<(String, String)>> {
+        let protected = proptest::sample::select(PROTECTED_HEADERS).prop_map(str::to_owned);
+        let alias = proptest::sample::select(PROTECTED_HEADERS).prop_map(|name| name.replacen('-', "_", 1));
+        const KNOWN: &[&str] =
+            &["host", "connection", "accept", "x-request-id", "x-api-key", "x-own", "x_own", "cookie"];
+        let known = proptest::sample::select(KNOWN).prop_map(str::to_owned);
+        let name = prop_oneof![4 => protected, 1 => alias, 4 => known, 1 => "[a-z_-]{1,40}"];
+        proptest::collection::vec((name, prop_oneof!["[a-z]{0,3}", Just("close".to_owned())]), 0..30)
+    }
+
+    proptest! {
+        #[test]
+        fn one_look_finds_what_is_there(lines in any_lines()) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &lines {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            let own = own_header("X-Own").unwrap();
+            let mut doomed = Doomed::new();
+            doomed.add(own.clone());
+            let mut scan = Scan::new(&headers);
+            doomed.look(&mut scan);
+
+            let of = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+            prop_assert_eq!((scan.hosts, scan.host.map(HeaderValue::as_bytes)), (of("host").len(), of("host").pop()));
+            let connection = of("connection");
+            let usual = connection.len() < 2 && connection.iter().all(|line| *line == b"close");
+            prop_assert!(scan.connection || usual);
+            prop_assert!(!scan.connection || !connection.is_empty());
+            for index in 0..byte(COUNT) {
+                let there = of(PROTECTED_HEADERS[usize::from(index)]);
+                prop_assert_eq!(scan.lines(index).collect::<Vec<_>>(), there.clone());
+                match scan.one_line(index) {
+                    OneLine::None => prop_assert!(there.is_empty()),
+                    OneLine::One(line) => prop_assert_eq!([line], there.as_slice()),
+                    // Of many headers some are looked for by name.
+                    OneLine::Several => prop_assert!(there.len() > 1 || scan.found.few.length == byte(FEW)),
+                }
+            }
+            let goes = |name: &str| {
+                let folded: String =
+                    name.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
+                PROTECTED_HEADERS.contains(&folded.as_str()) || folded == "x-own"
+            };
+            let mut found: Vec<&str> = scan.found().names().collect();
+            let mut expected: Vec<&str> =
+                headers.keys().map(HeaderName::as_str).filter(|name| goes(name)).collect();
+            found.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(&found, &expected);
+
+            let found = scan.into_found();
+            let (mut left, mut forgot, mut kept) = (headers.clone(), headers.clone(), Vec::new());
+            found.forget(&mut forgot);
+            found.remove(&mut left, |name, value| {
+                let name = match name {
+                    Name::Protected(index) => PROTECTED_HEADERS[usize::from(index)].to_owned(),
+                    Name::Other(name) => name.to_string(),
+                };
+                kept.push((name, value));
+            });
+            prop_assert_eq!(&left, &forgot);
+            prop_assert!(left.keys().all(|name| !goes(name.as_str())));
+            let lines_of = |headers: &HeaderMap| {
+                let mut lines: Vec<_> =
+                    headers.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+                lines.sort();
+                lines
+            };
+            kept.extend(left.iter().map(|(name, value)| (name.to_string(), value.clone())));
+            kept.sort();
+            prop_assert_eq!(kept, lines_of(&headers));
         }
     }
 

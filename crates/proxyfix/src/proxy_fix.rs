@@ -221,11 +221,14 @@ options!(ProxyFixBuilder);
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use http::{Request, Version};
     use proxyfix_policy::{Scheme, TrustedProxies};
+    use tower_service::Service as _;
 
     use super::*;
-    use crate::{CustomProxyFix, Origin};
+    use crate::{CustomProxyFix, Fixed, Origin};
 
     fn trusted() -> TrustedProxies {
         "10.0.0.0/8".parse().unwrap()
@@ -433,6 +436,73 @@ mod tests {
         assert!(ProxyFix::builder(trusted()).remove("Host").build().is_err());
     }
 
+    #[test]
+    #[cfg(not(feature = "metrics"))]
+    fn a_glance_is_enough_for_the_usual_and_for_nothing_else() {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let fix = ProxyFix::builder(trusted.clone()).unrecorded().build().unwrap();
+        let glance = |fix: &ProxyFix, peer: &str, change: &dyn Fn(&mut Parts)| {
+            let mut parts = head("/", &[("host", "good.example"), ("accept", "*/*")]);
+            parts.extensions.remove::<Peer>();
+            change(&mut parts);
+            let Parts { uri, headers, extensions, .. } = &parts;
+            let (connection, head) =
+                (peer.parse::<Peer>().unwrap_or_default().into(), Head { uri, headers, extensions });
+            let mut glance = Glance::default();
+            fix.glance(connection, head, &mut glance).map(|()| glance.client())
+        };
+        let add = |name: &'static str, value: &'static str| {
+            move |parts: &mut Parts| drop(parts.headers.append(name, value.parse().unwrap()))
+        };
+        let client = "203.0.113.9".parse().ok();
+        assert_eq!(glance(&fix, "203.0.113.9", &|_| ()), client);
+        assert_eq!(glance(&fix, "203.0.113.9", &add("x-forwarded-for", "6.6.6.6")), client);
+        assert_eq!(glance(&fix, "10.0.0.2", &add("x-forwarded-for", "203.0.113.9")), client);
+        assert_eq!(glance(&fix, "203.0.113.9", &add("connection", "Keep-Alive")), client);
+        let other: [(&str, &dyn Fn(&mut Parts)); 11] = [
+            ("unix", &|_| ()),
+            ("unknown", &|_| ()),
+            ("203.0.113.9", &add("x_forwarded_for", "6.6.6.6")),
+            ("203.0.113.9", &add("connection", "x-forwarded-for")),
+            ("203.0.113.9", &add("host", "good.example")),
+            ("203.0.113.9", &|parts| drop(parts.headers.remove("host"))),
+            ("203.0.113.9", &|parts| drop(parts.headers.insert("host", "Good.Example".parse().unwrap()))),
+            ("203.0.113.9", &|parts| drop(parts.headers.insert("host", "good.example:80".parse().unwrap()))),
+            ("203.0.113.9", &|parts| parts.uri = "http://good.example/".parse().unwrap()),
+            ("203.0.113.9", &|parts| _ = parts.extensions.insert(1)),
+            ("10.0.0.2", &add("x-forwarded-for", "junk")),
+        ];
+        for (place, (peer, change)) in other.iter().enumerate() {
+            assert_eq!(glance(&fix, peer, change), None, "{place}");
+        }
+        let builder = || ProxyFix::builder(trusted.clone());
+        for other in [builder(), builder().unrecorded().host(), builder().unrecorded().fields([Field::Proto])]
+        {
+            let other = other.build().unwrap();
+            assert!(!other.glances() && glance(&other, "203.0.113.9", &|_| ()).is_none(), "{other:?}");
+        }
+    }
+
+    /// Tells the client to the extensions, whichever way it is found.
+    struct Told<'a>(&'a ProxyFix, Peer);
+
+    impl Fix for Told<'_> {
+        fn fix(&self, parts: &mut Parts) {
+            let client = self.0.fix_from(self.1.into(), parts);
+            parts.extensions.insert(client);
+        }
+
+        fn glances(&self) -> bool {
+            self.0.glances()
+        }
+
+        fn glance(&self, _: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
+            self.0.glance(self.1.into(), head, glance)?;
+            glance.and_tell(|extensions, client| _ = extensions.insert(Some(client)));
+            Some(())
+        }
+    }
+
     /// Red when: the short way of what is not recorded finds another client, or leaves a header. With the feature
     /// `metrics` there is no such way, and the same holds.
     #[test]
@@ -475,7 +545,20 @@ mod tests {
                         let client = fix.fix_from(peer.parse::<Peer>().unwrap().into(), &mut parts);
                         (client, parts.headers, parts.uri)
                     };
-                    assert_eq!(answer(&unrecorded), answer(&recorded), "{set} {family:?} {peer} {lines:?}");
+                    let right = answer(&recorded);
+                    assert_eq!(answer(&unrecorded), right, "{set} {family:?} {peer} {lines:?}");
+                    let service = tower::service_fn(|request: Request<()>| ready(Ok::<_, ()>(request)));
+                    let mut service = Fixed::new(Told(&unrecorded, peer.parse().unwrap()), service);
+                    let mut parts = head("/", &lines);
+                    parts.extensions.remove::<Peer>();
+                    let answered = service.call(Request::from_parts(parts, ())).into_inner();
+                    let (mut parts, ()) = answered.unwrap().into_parts();
+                    let client = parts.extensions.remove::<Option<Peer>>().unwrap();
+                    assert_eq!(
+                        (client, parts.headers, parts.uri),
+                        right,
+                        "{set} {family:?} {peer} {lines:?}"
+                    );
                     judged += 1;
                 }
             }
