@@ -161,8 +161,7 @@ impl Judge {
         self.doomed.look(&mut scan);
         let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
         // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
-        let stays =
-            self.leaves_host && self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
+        let stays = self.leaves_host && self.policy.host_stays(line);
         let claims =
             HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
         let is_looked_at = stays && tells_nothing(&scan);
