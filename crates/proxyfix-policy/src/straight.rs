@@ -8,7 +8,7 @@ use core::net::Ipv4Addr;
 use crate::claim::{FORWARDED, OneLine};
 use crate::decide::LONGEST_VALUE;
 use crate::forwarded::{PLAIN, TOKEN, has_class};
-use crate::lexer::{last_entry, trim_end, trim_start};
+use crate::lexer::{is_blank_line, last_entry, trim_end, trim_start};
 use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, x_forwarded};
 use crate::origin::{Places, Steps};
 use crate::policy::{Plan, Rule, Source};
@@ -38,8 +38,8 @@ impl Plan {
 
 impl Policy {
     /// Who the client is, where a decision would leave nothing else to tell: the gate asks for an address, of the
-    /// chain and the scheme nothing is refused, and no other field is read. For the layers, where nothing is
-    /// recorded.
+    /// scheme nothing is refused, and no other field is read. It is unknown where the chain is refused; that would
+    /// be left to tell, to those who listen. For the layers, where nothing is recorded.
     #[doc(hidden)]
     #[inline]
     pub fn client<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
@@ -54,17 +54,24 @@ impl Policy {
         if reads_else {
             return None;
         }
-        let (walked, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
+        let (client, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
             let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else { return None };
             let (walked, element) = self.walk_straight(peer, line, last_element, |_| ())?;
-            (walked, element.proto.filter(|_| self.reads(Field::Proto)))
+            (walked.client, element.proto.filter(|_| self.reads(Field::Proto)))
         } else {
-            let OneLine::One(line) = claims.one_line(Field::For) else { return None };
-            let (walked, ()) = self.walk_straight(peer, line, last_hop, |_| ())?;
-            (walked, self.said(Field::Proto, claims)?)
+            let client = match claims.one_line(Field::For) {
+                OneLine::None => peer,
+                OneLine::One(line) => match self.walk_straight(peer, line, last_hop, |_| ()) {
+                    Some((walked, ())) => walked.client,
+                    None if is_blank_line(line) => peer,
+                    None => return Some(Peer::unknown()),
+                },
+                OneLine::Several => return None,
+            };
+            (client, self.said(Field::Proto, claims)?)
         };
         let refused = scheme.is_some_and(|text| Scheme::read(text).is_none());
-        (!refused).then_some(walked.client)
+        (!refused).then_some(client)
     }
 
     /// [`judge`](Self::judge), by the straight way where it leads to the end.
@@ -317,7 +324,10 @@ fn last_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
 
 #[inline(never)]
 fn last_other_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
-    let (before, entry) = last_entry(trim_end(line), LONGEST_ENTRY);
+    let line = trim_end(line);
+    // Of garbage the last byte tells.
+    let [.., b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':' | b']'] = line else { return None };
+    let (before, entry) = last_entry(line, LONGEST_ENTRY);
     match x_forwarded(trim_start(entry?)) {
         Node::Address(hop) => Some((before, hop, ())),
         _ => None,
@@ -652,10 +662,11 @@ mod tests {
 
         if let Some(client) = policy.client(peer, &claims[..]) {
             prop_assert_eq!(client, long.client);
-            prop_assert!(!long.ending.is_incomplete());
+            prop_assert_eq!(client.is_unknown(), long.ending.is_incomplete());
             let told = |field| matches!(long.outcome(field), Outcome::NotRead | Outcome::Absent);
             prop_assert!([Field::Host, Field::Port, Field::Prefix].into_iter().all(told));
-            prop_assert!(told(Field::Proto) || long.outcome(Field::Proto) == Outcome::Believed);
+            let fine = told(Field::Proto) || long.outcome(Field::Proto) == Outcome::Believed;
+            prop_assert!(fine || client.is_unknown());
         }
         Ok(())
     }

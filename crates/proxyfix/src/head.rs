@@ -166,7 +166,9 @@ impl Judge {
             HeaderClaims { headers: &parts.headers, scan: Some(&scan), removed: None, computed: &Vec::new() };
         let is_looked_at = stays && tells_nothing(&scan);
         if is_looked_at {
-            if let Some(client) = self.policy.client(peer, &claims) {
+            let client = self.policy.client(peer, &claims);
+            // It is unknown where the chain is refused, and that is reported.
+            if let Some(client) = client.filter(|it| !it.is_unknown() || !events::warnings_are_wanted()) {
                 scan.into_found().remove(&mut parts.headers, |_, _| ());
                 // A socket has no address, so that nobody knows the client.
                 let client = if client.is_local() { Peer::unknown() } else { client };
