@@ -3,6 +3,7 @@
 //! It finds what [`judge`](Policy::judge) finds, or leaves the request to it: whatever is unusual, and all that a
 //! sentence has something to say of, is decided in one place.
 
+use core::iter;
 use core::net::Ipv4Addr;
 
 use crate::claim::{FORWARDED, OneLine};
@@ -56,17 +57,17 @@ impl Policy {
         }
         let (client, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
             let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else { return None };
-            let (walked, element) = self.walk_straight(peer, line, last_element, |_| ())?;
+            let (walked, element) = self.walk_straight(peer, line, iter::empty(), last_element, |_| ())?;
             (walked.client, element.proto.filter(|_| self.reads(Field::Proto)))
         } else {
             let client = match claims.one_line(Field::For) {
                 OneLine::None => peer,
-                OneLine::One(line) => match self.walk_straight(peer, line, last_hop, |_| ()) {
+                OneLine::One(line) => match self.walk_straight(peer, line, iter::empty(), last_hop, |_| ()) {
                     Some((walked, ())) => walked.client,
                     None if is_blank_line(line) => peer,
                     None => return Some(Peer::unknown()),
                 },
-                OneLine::Several => return None,
+                OneLine::Several => self.client_of_lines(peer, claims)?,
             };
             (client, self.said(Field::Proto, claims)?)
         };
@@ -86,7 +87,9 @@ impl Policy {
         let OneLine::One(line) = claims.one_line(Field::For) else {
             return self.judge(peer, received, claims);
         };
-        let Some((walked, ())) = self.walk_straight(peer, line, last_hop, |step| steps.push(step)) else {
+        let Some((walked, ())) =
+            self.walk_straight(peer, line, iter::empty(), last_hop, |step| steps.push(step))
+        else {
             return self.judge(peer, received, claims);
         };
         let Some(said) = self.hear_straight(received.host.is_some(), claims) else {
@@ -107,7 +110,8 @@ impl Policy {
         let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else {
             return self.judge(peer, received, claims);
         };
-        let Some((walked, element)) = self.walk_straight(peer, line, last_element, |step| steps.push(step))
+        let Some((walked, element)) =
+            self.walk_straight(peer, line, iter::empty(), last_element, |step| steps.push(step))
         else {
             return self.judge(peer, received, claims);
         };
@@ -182,20 +186,29 @@ impl Policy {
         }
     }
 
-    /// Walks a line to its end, unless an entry is no address, or none that a client can have.
+    /// The client of a chain of several lines, unless something of it is refused.
+    #[cold]
+    fn client_of_lines<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
+        let mut lines = claims.lines(Field::For.x_forwarded_name());
+        let line = lines.next_back()?;
+        Some(self.walk_straight(peer, line, lines, last_hop, |_| ())?.0.client)
+    }
+
+    /// Walks a line to its end, and those `before` it, unless an entry is no address, or none that a client can have.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "all but the steps is held in registers")]
     fn walk_straight<'a, T>(
         &self,
         peer: Peer,
         line: &'a [u8],
+        mut before: impl DoubleEndedIterator<Item = &'a [u8]>,
         last: impl Fn(&'a [u8]) -> Option<LastHop<'a, T>>,
         mut on_step: impl FnMut(Step),
     ) -> Option<(Walked, T)> {
         let who = self.trusted();
         let (mut text, mut last_verified, mut position) = (line, peer, 0);
         loop {
-            let (before, hop, said) = last(text)?;
+            let (rest, hop, said) = last(text)?;
             if position == MOST_HOPS {
                 return None;
             }
@@ -205,18 +218,18 @@ impl Policy {
                     return None;
                 }
                 on_step(Step { hop, verdict: Verdict::Client });
-                let more = before.is_some_and(|before| !before.is_empty());
+                let more = rest.map_or_else(|| before.next_back().is_some(), |rest| !rest.is_empty());
                 let ending = Ending::ClientFound;
                 return Some((Walked { client: hop, ending, last_verified, position, more }, said));
             }
             last_verified = hop;
-            let Some(before) = before else {
+            let Some(rest) = rest.or_else(|| before.next_back()) else {
                 on_step(Step { hop, verdict: Verdict::Client });
                 let ending = Ending::AllTrusted;
                 return Some((Walked { client: hop, ending, last_verified, position, more: false }, said));
             };
             on_step(Step { hop, verdict: Verdict::Trusted });
-            text = before;
+            text = rest;
         }
     }
 
@@ -534,7 +547,7 @@ mod tests {
         });
         let others = many((select(Field::ALL.map(Field::x_forwarded_name).to_vec()), value()), 0..4)
             .prop_map(|pairs| pairs.into_iter().map(|(name, value)| (name, value.to_string())).collect());
-        let lines = prop_oneof![9 => many(chain(), 1), 1 => many(chain(), 0..3)];
+        let lines = prop_oneof![9 => many(chain(), 1), 1 => many(chain(), 0..4)];
         (lines, prop_oneof![2 => fitting, 1 => others]).prop_map(|(lines, fields)| {
             let lines = lines.into_iter().map(|line| (Field::For.x_forwarded_name(), line));
             lines.chain(fields).collect()
