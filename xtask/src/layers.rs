@@ -118,7 +118,7 @@ smaller number by hand:
 - `HeaderMap::remove`, `hash_elem_using` and `remove_found` are how the crate `http` removes one header; nothing cheaper is public. Ours
   go from every request, whoever sent them, under each alias. A request that has none pays for one look at the length and first letter
   of each name.
-- `names_plainly` and `Host::read` check the request's own `Host`: one that is none, doubled, or spelled otherwise than it will be
+- `host_stays` and `Host::read` check the request's own `Host`: one that is none, doubled, or spelled otherwise than it will be
   written does not reach the application. By hand nobody looks at it.
 - What is recorded takes an allocation, an entry in the extensions and the copy of an `Origin`: who was connected, each step, what became
   of each field and where it stood, and the lines that were removed, so that the order of two fixes does not matter.

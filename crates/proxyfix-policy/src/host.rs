@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 
-use crate::text::{ANY, DIGITS, LOWER, Machine, Text, UPPER};
+use crate::text::{ANY, DIGITS, LOWER, Machine, State, Text, UPPER};
 use crate::{Error, Port, Scheme};
 
 /// A host name or address literal, normalised: lower case, no trailing dot, IPv6 in its canonical
@@ -39,33 +39,47 @@ pub(crate) enum Underscores {
 const LONGEST_HOST: usize = 253;
 /// Bytes of one label of it.
 const LONGEST_LABEL: usize = 63;
+/// Bytes of a host with a trailing dot and a port.
+const LONGEST_TEXT: usize = LONGEST_HOST + ".:65535".len();
 /// Bytes that are held in place; more than most hosts have, and than every address.
 const IN_PLACE: usize = 54;
 
-/// Where the machine stands in a name: at its start, in a label, behind a hyphen, behind a dot; or behind a
-/// capital or a bracket, where it leaves the rest to the grammar.
-const START: u64 = Machine::state(1);
-const LABEL: u64 = Machine::state(2);
-const HYPHEN: u64 = Machine::state(3);
-const DOT: u64 = Machine::state(4);
-const UNUSUAL: u64 = Machine::state(5);
+/// Where the machine stands: where a label begins, in one, behind a hyphen; behind a colon, or so many digits of a
+/// port; or behind what is not yet as it is written, where it leaves the rest to others.
+const START: State = State::S1;
+const LABEL: State = State::S2;
+const HYPHEN: State = State::S3;
+const COLON: State = State::S4;
+const DIGITS_1: State = State::S5;
+const DIGITS_2: State = State::S6;
+const DIGITS_3: State = State::S7;
+const DIGITS_4: State = State::S8;
+const DIGITS_5: State = State::S9;
+const UNUSUAL: State = State::S10;
 
-/// Names of which no label is too long, with and without underscores.
-static NAMES: Machine = names();
-static NAMES_WITH_UNDERSCORES: Machine = label_bytes(names(), b"_", LABEL);
+/// Names with or without a port, of which no label is too long, without and with underscores.
+static NAMES: [Machine; 2] = [names(), label_bytes(names(), b"_", LABEL)];
 
 const fn names() -> Machine {
     let names = label_bytes(label_bytes(Machine::new(), LOWER, LABEL), DIGITS, LABEL);
     label_bytes(names, UPPER, UNUSUAL)
         .with(LABEL, b"-", HYPHEN)
         .with(HYPHEN, b"-", HYPHEN)
-        .with(LABEL, b".", DOT)
+        .with(LABEL, b".", START)
+        // Of a name with a dot at its end.
+        .with(START, b":", UNUSUAL)
         .with(START, b"[", UNUSUAL)
         .with(UNUSUAL, ANY, UNUSUAL)
+        .with(LABEL, b":", COLON)
+        .with(COLON, b"123456789", DIGITS_1)
+        .with(DIGITS_1, DIGITS, DIGITS_2)
+        .with(DIGITS_2, DIGITS, DIGITS_3)
+        .with(DIGITS_3, DIGITS, DIGITS_4)
+        .with(DIGITS_4, DIGITS, DIGITS_5)
 }
 
-const fn label_bytes(names: Machine, bytes: &[u8], to: u64) -> Machine {
-    names.with(START, bytes, to).with(LABEL, bytes, to).with(HYPHEN, bytes, to).with(DOT, bytes, to)
+const fn label_bytes(names: Machine, bytes: &[u8], to: State) -> Machine {
+    names.with(START, bytes, to).with(LABEL, bytes, to).with(HYPHEN, bytes, to)
 }
 
 impl Host {
@@ -144,74 +158,85 @@ impl Host {
     }
 
     /// Reads a host with or without a port, and says of what it refuses nothing more: requests are full of it.
+    #[inline]
     pub(crate) fn read(text: &[u8], underscores: Underscores) -> Option<(Self, Option<Port>)> {
-        let (name, port) = split_port(text);
-        let mut host = Text::default();
         // So short, no label is too long.
-        let end = if name.len() <= IN_PLACE { underscores.names().run(START, name) } else { UNUSUAL };
-        if end != LABEL || host.push(name).is_none() {
-            return Some((unusual(end, name, underscores)?, port));
-        }
+        let end = if text.len() <= IN_PLACE { underscores.names().run(START, text) } else { UNUSUAL };
+        let (name, port) = match end {
+            LABEL => (text, None),
+            DIGITS_1 => split_port::<1>(text)?,
+            DIGITS_2 => split_port::<2>(text)?,
+            DIGITS_3 => split_port::<3>(text)?,
+            DIGITS_4 => split_port::<4>(text)?,
+            DIGITS_5 => split_port::<5>(text)?,
+            START | UNUSUAL => return unusual(text, underscores),
+            _ => return None,
+        };
+        let mut host = Text::default();
+        host.push(name)?;
         Some((Self(host), port))
     }
 
-    /// Whether `text` is a host, with or without a port, that is written as the layers write it for
-    /// `scheme`: lower case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no.
-    pub(crate) fn is_plain(text: &[u8], underscores: Underscores, scheme: Scheme) -> bool {
-        let (name, port) = split_port(text);
-        name.len() <= LONGEST_LABEL
-            && port != Some(scheme.default_port())
-            && underscores.names().run(START, name) == LABEL
+    /// Whether `text` is a host, with or without a port, that is written as the layers write it for each of
+    /// `schemes`: lower case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no.
+    #[inline]
+    pub(crate) fn is_plain_for(text: &[u8], underscores: Underscores, schemes: &[Scheme]) -> bool {
+        // So short, no label is too long.
+        if text.len() > LONGEST_LABEL {
+            return false;
+        }
+        match underscores.names().run(START, text) {
+            LABEL | DIGITS_1 | DIGITS_4 => true,
+            DIGITS_2 => !(schemes.contains(&Scheme::Http) && text.ends_with(b"80")),
+            DIGITS_3 => !(schemes.contains(&Scheme::Https) && text.ends_with(b"443")),
+            DIGITS_5 => split_port::<5>(text).is_some(),
+            _ => false,
+        }
     }
 }
 
 impl Underscores {
     #[inline]
     fn names(self) -> &'static Machine {
-        match self {
-            Self::Refused => &NAMES,
-            Self::Allowed => &NAMES_WITH_UNDERSCORES,
-        }
+        // Not a choice between two, of which the compiler would make all that follows twice.
+        &NAMES[self as usize]
     }
 }
 
-/// Splits a colon and a port from the end. A colon that stays is in no name.
+/// Splits a colon and a port of so many digits from the end. The machine has seen that they are there, and that the
+/// first of them is no zero.
 #[inline]
-fn split_port(text: &[u8]) -> (&[u8], Option<Port>) {
-    let [.., b'0'..=b'9'] = text else { return (text, None) };
-    let (mut rest, mut number, mut unit) = (text, 0, 1);
-    while let [before @ .., byte] = rest {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            // With a leading zero, or no digit at all, the number is smaller than its digits promise.
-            let port = u16::try_from(number).ok().filter(|_| *byte == b':' && number * 10 >= unit);
-            return match port.and_then(Port::new) {
-                Some(port) => (before, Some(port)),
-                None => (text, None),
-            };
-        }
-        if unit > 10_000 {
-            break;
-        }
-        number += u32::from(digit) * unit;
-        unit *= 10;
-        rest = before;
-    }
-    (text, None)
+fn split_port<const N: usize>(text: &[u8]) -> Option<(&[u8], Option<Port>)> {
+    let (before, digits) = text.split_last_chunk::<N>()?;
+    let number = digits.iter().fold(0, |number: u32, digit| number * 10 + u32::from(digit & 0xF));
+    Some((before.split_last()?.1, Some(Port::new(u16::try_from(number).ok()?)?)))
 }
 
 /// Reads what is not yet as it is written, long, or an address in brackets: out of the way of what is usual.
 #[cold]
-fn unusual(end: u64, name: &[u8], underscores: Underscores) -> Option<Host> {
-    if !matches!(end, DOT | UNUSUAL) {
+#[inline(never)]
+fn unusual(text: &[u8], underscores: Underscores) -> Option<(Host, Option<Port>)> {
+    if text.len() > LONGEST_TEXT {
         return None;
     }
+    let (name, port) = match split_at_colon(text) {
+        (name, Some(port)) => (name, Some(Port::read(port)?)),
+        (name, None) => (name, None),
+    };
     if name.len() > IN_PLACE || name.starts_with(b"[") {
-        return Host::name_by_the_grammar(name, underscores).ok();
+        return Some((Host::name_by_the_grammar(name, underscores).ok()?, port));
     }
     let mut host = Text::new(name.strip_suffix(b".").unwrap_or(name));
     host.make_lower_case();
-    (underscores.names().run(START, host.as_bytes()) == LABEL).then_some(Host(host))
+    (underscores.names().run(START, host.as_bytes()) == LABEL).then_some((Host(host), port))
+}
+
+/// The last colon separates the port, if no bracket closes behind it.
+fn split_at_colon(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(colon) if text[colon] == b':' => (&text[..colon], Some(&text[colon + 1..])),
+        _ => (text, None),
+    }
 }
 
 fn refused(text: &[u8], reason: &'static str) -> Error {
@@ -221,10 +246,9 @@ fn refused(text: &[u8], reason: &'static str) -> Error {
 /// Reads a host with or without a port in the way that knows why something is refused.
 #[cold]
 fn by_the_grammar(text: &[u8], underscores: Underscores) -> Result<(Host, Option<Port>), Error> {
-    // The last colon separates the port, if no bracket closes behind it.
-    let (name, port) = match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-        Some(colon) if text[colon] == b':' => (&text[..colon], Some(Port::from_bytes(&text[colon + 1..])?)),
-        _ => (text, None),
+    let (name, port) = match split_at_colon(text) {
+        (name, Some(port)) => (name, Some(Port::from_bytes(port)?)),
+        (name, None) => (name, None),
     };
     match Host::name_by_the_grammar(name, underscores) {
         Ok(host) => Ok((host, port)),
@@ -279,6 +303,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl Host {
+        fn is_plain(text: &[u8], underscores: Underscores, scheme: Scheme) -> bool {
+            Self::is_plain_for(text, underscores, &[scheme])
+        }
+    }
 
     #[track_caller]
     fn assert_host(text: &str, host: &str, port: Option<u16>) {

@@ -186,12 +186,14 @@ fn without_end<const N: usize>(text: &[u8], left_out: [u8; N]) -> &[u8] {
             break;
         }
     }
-    while let Some((before, block)) = text.split_last_chunk::<64>() {
-        if block.iter().fold(0, |others, byte| others | byte ^ left_out[0]) != 0 {
+    let mut left = text.len();
+    for block in text.rchunks_exact(64) {
+        if !block.iter().fold(true, |all, byte| all & (*byte == left_out[0])) {
             break;
         }
-        text = before;
+        left -= block.len();
     }
+    text = &text[..left];
     while let Some((before, block)) = text.split_last_chunk::<16>() {
         if block.iter().fold(1, |all, byte| all & is_out(*byte)) == 0 {
             break;

@@ -252,11 +252,11 @@ impl Policy {
         Host::read(text, self.plan.underscores)
     }
 
-    /// Whether `text` is a host, with or without a port, that stands as the layers write it for `scheme`: lower
-    /// case, no trailing dot, no default port. Of the unusual, such as IPv6, it says no. For the layers.
+    /// Whether `line` is a host, with or without a port, that stands as the layers write it, whatever the scheme:
+    /// lower case, no trailing dot, neither port 80 nor 443. Of the unusual, such as IPv6, it says no. For the layers.
     #[doc(hidden)]
-    pub fn names_plainly(&self, text: &[u8], scheme: Scheme) -> bool {
-        Host::is_plain(text, self.plan.underscores, scheme)
+    pub fn host_stays(&self, line: &[u8]) -> bool {
+        Host::is_plain_for(line, self.plan.underscores, &[Scheme::Http, Scheme::Https])
     }
 
     /// The headers that carry a single value for this policy, in lower case.

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::Error;
-use crate::text::{ANY, DIGITS, LOWER, Machine, Text, UPPER};
+use crate::text::{ANY, DIGITS, LOWER, Machine, State, Text, UPPER};
 
 /// An external path prefix: empty for the root, else `/` and segments, never a trailing `/`.
 ///
@@ -29,12 +29,12 @@ const IN_PLACE: usize = 30;
 
 /// Where the machine stands: at the start; behind a slash; behind one dot or two that began a segment; in a
 /// segment; behind an escape, of which the machine knows nothing.
-const START: u64 = Machine::state(1);
-const SLASH: u64 = Machine::state(2);
-const ONE_DOT: u64 = Machine::state(3);
-const TWO_DOTS: u64 = Machine::state(4);
-const SEGMENT: u64 = Machine::state(5);
-const ESCAPED: u64 = Machine::state(6);
+const START: State = State::S1;
+const SLASH: State = State::S2;
+const ONE_DOT: State = State::S3;
+const TWO_DOTS: State = State::S4;
+const SEGMENT: State = State::S5;
+const ESCAPED: State = State::S6;
 
 static PREFIXES: Machine = {
     let prefixes = plain_bytes(plain_bytes(plain_bytes(Machine::new(), LOWER), UPPER), DIGITS);

@@ -3,12 +3,13 @@
 //! It finds what [`judge`](Policy::judge) finds, or leaves the request to it: whatever is unusual, and all that a
 //! sentence has something to say of, is decided in one place.
 
+use core::iter;
 use core::net::Ipv4Addr;
 
 use crate::claim::{FORWARDED, OneLine};
 use crate::decide::LONGEST_VALUE;
 use crate::forwarded::{PLAIN, TOKEN, has_class};
-use crate::lexer::{last_entry, trim_end, trim_start};
+use crate::lexer::{is_blank_line, last_entry, trim_end, trim_start};
 use crate::node::{LONGEST_ELEMENT, LONGEST_ENTRY, Node, rfc7239, x_forwarded};
 use crate::origin::{Places, Steps};
 use crate::policy::{Plan, Rule, Source};
@@ -38,8 +39,8 @@ impl Plan {
 
 impl Policy {
     /// Who the client is, where a decision would leave nothing else to tell: the gate asks for an address, of the
-    /// chain and the scheme nothing is refused, and no other field is read. For the layers, where nothing is
-    /// recorded.
+    /// scheme nothing is refused, and no other field is read. It is unknown where the chain is refused; that would
+    /// be left to tell, to those who listen. For the layers, where nothing is recorded.
     #[doc(hidden)]
     #[inline]
     pub fn client<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
@@ -54,17 +55,24 @@ impl Policy {
         if reads_else {
             return None;
         }
-        let (walked, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
+        let (client, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
             let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else { return None };
-            let (walked, element) = self.walk_straight(peer, line, last_element, |_| ())?;
-            (walked, element.proto.filter(|_| self.reads(Field::Proto)))
+            let (walked, element) = self.walk_straight(peer, line, iter::empty(), last_element, |_| ())?;
+            (walked.client, element.proto.filter(|_| self.reads(Field::Proto)))
         } else {
-            let OneLine::One(line) = claims.one_line(Field::For) else { return None };
-            let (walked, ()) = self.walk_straight(peer, line, last_hop, |_| ())?;
-            (walked, self.said(Field::Proto, claims)?)
+            let client = match claims.one_line(Field::For) {
+                OneLine::None => peer,
+                OneLine::One(line) => match self.walk_straight(peer, line, iter::empty(), last_hop, |_| ()) {
+                    Some((walked, ())) => walked.client,
+                    None if is_blank_line(line) => peer,
+                    None => return Some(Peer::unknown()),
+                },
+                OneLine::Several => self.client_of_lines(peer, claims)?,
+            };
+            (client, self.said(Field::Proto, claims)?)
         };
         let refused = scheme.is_some_and(|text| Scheme::read(text).is_none());
-        (!refused).then_some(walked.client)
+        (!refused).then_some(client)
     }
 
     /// [`judge`](Self::judge), by the straight way where it leads to the end.
@@ -79,7 +87,9 @@ impl Policy {
         let OneLine::One(line) = claims.one_line(Field::For) else {
             return self.judge(peer, received, claims);
         };
-        let Some((walked, ())) = self.walk_straight(peer, line, last_hop, |step| steps.push(step)) else {
+        let Some((walked, ())) =
+            self.walk_straight(peer, line, iter::empty(), last_hop, |step| steps.push(step))
+        else {
             return self.judge(peer, received, claims);
         };
         let Some(said) = self.hear_straight(received.host.is_some(), claims) else {
@@ -100,7 +110,8 @@ impl Policy {
         let OneLine::One(line) = OneLine::of(claims.lines(FORWARDED)) else {
             return self.judge(peer, received, claims);
         };
-        let Some((walked, element)) = self.walk_straight(peer, line, last_element, |step| steps.push(step))
+        let Some((walked, element)) =
+            self.walk_straight(peer, line, iter::empty(), last_element, |step| steps.push(step))
         else {
             return self.judge(peer, received, claims);
         };
@@ -175,20 +186,29 @@ impl Policy {
         }
     }
 
-    /// Walks a line to its end, unless an entry is no address, or none that a client can have.
+    /// The client of a chain of several lines, unless something of it is refused.
+    #[cold]
+    fn client_of_lines<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
+        let mut lines = claims.lines(Field::For.x_forwarded_name());
+        let line = lines.next_back()?;
+        Some(self.walk_straight(peer, line, lines, last_hop, |_| ())?.0.client)
+    }
+
+    /// Walks a line to its end, and those `before` it, unless an entry is no address, or none that a client can have.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "all but the steps is held in registers")]
     fn walk_straight<'a, T>(
         &self,
         peer: Peer,
         line: &'a [u8],
+        mut before: impl DoubleEndedIterator<Item = &'a [u8]>,
         last: impl Fn(&'a [u8]) -> Option<LastHop<'a, T>>,
         mut on_step: impl FnMut(Step),
     ) -> Option<(Walked, T)> {
         let who = self.trusted();
         let (mut text, mut last_verified, mut position) = (line, peer, 0);
         loop {
-            let (before, hop, said) = last(text)?;
+            let (rest, hop, said) = last(text)?;
             if position == MOST_HOPS {
                 return None;
             }
@@ -198,18 +218,18 @@ impl Policy {
                     return None;
                 }
                 on_step(Step { hop, verdict: Verdict::Client });
-                let more = before.is_some_and(|before| !before.is_empty());
+                let more = rest.map_or_else(|| before.next_back().is_some(), |rest| !rest.is_empty());
                 let ending = Ending::ClientFound;
                 return Some((Walked { client: hop, ending, last_verified, position, more }, said));
             }
             last_verified = hop;
-            let Some(before) = before else {
+            let Some(rest) = rest.or_else(|| before.next_back()) else {
                 on_step(Step { hop, verdict: Verdict::Client });
                 let ending = Ending::AllTrusted;
                 return Some((Walked { client: hop, ending, last_verified, position, more: false }, said));
             };
             on_step(Step { hop, verdict: Verdict::Trusted });
-            text = before;
+            text = rest;
         }
     }
 
@@ -317,7 +337,10 @@ fn last_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
 
 #[inline(never)]
 fn last_other_hop(line: &[u8]) -> Option<LastHop<'_, ()>> {
-    let (before, entry) = last_entry(trim_end(line), LONGEST_ENTRY);
+    let line = trim_end(line);
+    // Of garbage the last byte tells.
+    let [.., b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':' | b']'] = line else { return None };
+    let (before, entry) = last_entry(line, LONGEST_ENTRY);
     match x_forwarded(trim_start(entry?)) {
         Node::Address(hop) => Some((before, hop, ())),
         _ => None,
@@ -524,7 +547,7 @@ mod tests {
         });
         let others = many((select(Field::ALL.map(Field::x_forwarded_name).to_vec()), value()), 0..4)
             .prop_map(|pairs| pairs.into_iter().map(|(name, value)| (name, value.to_string())).collect());
-        let lines = prop_oneof![9 => many(chain(), 1), 1 => many(chain(), 0..3)];
+        let lines = prop_oneof![9 => many(chain(), 1), 1 => many(chain(), 0..4)];
         (lines, prop_oneof![2 => fitting, 1 => others]).prop_map(|(lines, fields)| {
             let lines = lines.into_iter().map(|line| (Field::For.x_forwarded_name(), line));
             lines.chain(fields).collect()
@@ -652,10 +675,11 @@ mod tests {
 
         if let Some(client) = policy.client(peer, &claims[..]) {
             prop_assert_eq!(client, long.client);
-            prop_assert!(!long.ending.is_incomplete());
+            prop_assert_eq!(client.is_unknown(), long.ending.is_incomplete());
             let told = |field| matches!(long.outcome(field), Outcome::NotRead | Outcome::Absent);
             prop_assert!([Field::Host, Field::Port, Field::Prefix].into_iter().all(told));
-            prop_assert!(told(Field::Proto) || long.outcome(Field::Proto) == Outcome::Believed);
+            let fine = told(Field::Proto) || long.outcome(Field::Proto) == Outcome::Believed;
+            prop_assert!(fine || client.is_unknown());
         }
         Ok(())
     }

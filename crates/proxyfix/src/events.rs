@@ -168,6 +168,12 @@ pub(crate) fn decisions_are_wanted() -> bool {
     tracing::event_enabled!(tracing::Level::DEBUG)
 }
 
+/// Whether somebody hears of what is odd.
+#[inline]
+pub(crate) fn warnings_are_wanted() -> bool {
+    tracing::event_enabled!(tracing::Level::WARN)
+}
+
 /// Reports, and counts, what a fix decided by itself.
 #[inline]
 pub(crate) fn decided(policy: &Policy, origin: &Origin, claims: &HeaderClaims<'_>) {

@@ -170,8 +170,7 @@ impl Judge {
         let few = scan.found().few()?;
         let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
         // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
-        let stays = self.policy.names_plainly(line, Scheme::Http) && !line.ends_with(b":443");
-        if scan.connection || !stays || events::decisions_are_wanted() {
+        if scan.connection || !self.policy.host_stays(line) || events::decisions_are_wanted() {
             return None;
         }
         glance.client = peer;
@@ -181,6 +180,10 @@ impl Judge {
         let claims =
             HeaderClaims { headers: head.headers, scan: Some(&scan), removed: None, computed: &NOTHING };
         let client = self.policy.client(peer, &claims)?;
+        // It is unknown where the chain is refused, and that is reported.
+        if client.is_unknown() && events::warnings_are_wanted() {
+            return None;
+        }
         glance.client = client;
         glance.few = few;
         Some(())
