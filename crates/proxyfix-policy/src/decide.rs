@@ -68,21 +68,7 @@ impl Policy {
     /// The [`Origin`] says not only what was decided but why: every [step](Origin::steps) of the walk, its
     /// [ending](Origin::ending), and for every field its [outcome](Origin::outcome) and where its value
     /// [stood](Origin::place). There is no second function that explains.
-    #[inline]
     pub fn decide<C: Claims + ?Sized>(&self, peer: Peer, received: Received, claims: &C) -> Origin {
-        self.decide_unless(false, peer, received, claims)
-    }
-
-    /// The same. Where [`client`](Self::client) found the request unusual, it is not looked at as a usual one once
-    /// more. For the layers.
-    #[doc(hidden)]
-    pub fn decide_unless<C: Claims + ?Sized>(
-        &self,
-        unusual: bool,
-        peer: Peer,
-        received: Received,
-        claims: &C,
-    ) -> Origin {
         let trusted = self.trusted().allows(&peer);
         if !self.opens_to(&peer, trusted, received.proven) {
             self.turn_away(peer, received, trusted, claims)
@@ -90,8 +76,8 @@ impl Policy {
             self.take_as_received(peer, received)
         } else {
             match self.plan.straight {
-                Some(Family::XForwarded) if !unusual => self.judge_x_forwarded(peer, received, claims),
-                Some(Family::Forwarded) if !unusual => self.judge_forwarded(peer, received, claims),
+                Some(Family::XForwarded) => self.judge_x_forwarded(peer, received, claims),
+                Some(Family::Forwarded) => self.judge_forwarded(peer, received, claims),
                 _ => self.judge(peer, received, claims),
             }
         }

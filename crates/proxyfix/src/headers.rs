@@ -740,7 +740,8 @@ impl Claims for HeaderClaims<'_> {
         self.scan.is_some_and(|scan| scan.found.is_empty()) && self.computed.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "which field it is is known then")]
     fn one_line(&self, field: Field) -> OneLine<'_> {
         match self.scan {
             Some(scan) => scan.one_line(OF_FIELDS[field as usize]),
