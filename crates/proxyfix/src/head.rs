@@ -205,9 +205,10 @@ impl Judge {
         let decide = || Origin::new(self.policy.decide(peer, received, &claims), Removed::default());
         // Put together in the place where it stays: it is large.
         let mut unrecorded = None;
-        let record = match self.options.unrecorded {
-            true => unrecorded.insert(decide()),
-            false => parts.extensions.get_or_insert_with(decide),
+        let record = if self.options.unrecorded {
+            unrecorded.insert(decide())
+        } else {
+            parts.extensions.get_or_insert_with(decide)
         };
         let Origin { decided: origin, removed } = &mut *record;
         events::decided(&self.policy, origin, &claims);
@@ -390,13 +391,7 @@ fn who_is_connected(connection: Connection, others: bool, parts: &Parts) -> Peer
 
 /// Publishes the prefix that a proxy stated. Where nobody states one, there is no mount but a gateway's.
 fn set_forwarded(extensions: &mut Extensions, prefix: Prefix) {
-    if let Some(mount) = extensions.get_mut::<Mount>() {
-        mount.set_forwarded(prefix);
-        return;
-    }
-    let mut mount = Mount::root();
-    mount.set_forwarded(prefix);
-    extensions.insert(mount);
+    extensions.get_or_insert_with(Mount::root).set_forwarded(prefix);
 }
 
 /// The proofs as one, and the gate that they make.

@@ -120,18 +120,36 @@ const BY_LENGTH: [[u8; 8]; LONGEST + 1] = {
     rows
 };
 
-/// The last eight bytes of each name and its first sixteen or eight: names of up to twenty-four bytes are compared
-/// without a loop.
-const PIECES: [(u64, u128); COUNT] = {
-    let mut pieces = [(0, 0); COUNT];
+/// The length of each name, and its [`ends`].
+const PIECES: [(usize, u128, u128); COUNT] = {
+    let mut pieces = [(0, 0, 0); COUNT];
     let mut index = 0;
     while index < COUNT {
         let name = PROTECTED_HEADERS[index].as_bytes();
-        pieces[index] = (tail(name), head(name));
+        assert!(name.len() <= 32, "its ends are not all of it");
+        let (first, last) = ends(name);
+        pieces[index] = (name.len(), first, last);
         index += 1;
     }
     pieces
 };
+
+/// The first and the last bytes of a name: all of it, up to 32 bytes. They are compared without a loop.
+#[inline]
+const fn ends(name: &[u8]) -> (u128, u128) {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u128::from_le_bytes(*first), u128::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from_le_bytes(*first) as u128, u64::from_le_bytes(*last) as u128);
+    }
+    let (mut bytes, mut at) = (0, 0);
+    while at < name.len() {
+        bytes = bytes << 8 | name[at] as u128;
+        at += 1;
+    }
+    (bytes, 0)
+}
 
 /// Which name may stand behind each [`slot`]; [`COUNT`] for none.
 const SLOTS: [u8; 1 << SLOT_BITS] = {
@@ -152,38 +170,20 @@ const SLOT_BITS: u32 = 8;
 #[inline]
 const fn slot(name: &[u8]) -> usize {
     const FACTOR: u64 = 0x3099_fdf5_ab99_254b;
-    let mixed = (tail(name) ^ name.len() as u64).wrapping_mul(FACTOR);
-    (mixed >> (u64::BITS - SLOT_BITS)) as usize
-}
-
-#[inline]
-const fn tail(name: &[u8]) -> u64 {
-    match name.last_chunk() {
+    let end = match name.last_chunk() {
         Some(bytes) => u64::from_le_bytes(*bytes),
         None => 0,
-    }
-}
-
-#[inline]
-const fn head(name: &[u8]) -> u128 {
-    match (name.first_chunk(), name.first_chunk()) {
-        (Some(bytes), _) => u128::from_le_bytes(*bytes),
-        (None, Some(bytes)) => u64::from_le_bytes(*bytes) as u128,
-        (None, None) => 0,
-    }
+    };
+    let mixed = (end ^ name.len() as u64).wrapping_mul(FACTOR);
+    (mixed >> (u64::BITS - SLOT_BITS)) as usize
 }
 
 /// Where `name`, in lower case, stands among the protected ones.
 #[inline]
 fn index_of(name: &[u8]) -> Option<u8> {
     let index = SLOTS[slot(name)];
-    let place = usize::from(index);
-    let it = PROTECTED_HEADERS.get(place)?.as_bytes();
-    let is_it = match name.len() {
-        8..=24 => it.len() == name.len() && PIECES[place] == (tail(name), head(name)),
-        _ => it == name,
-    };
-    is_it.then_some(index)
+    let (length, first, last) = *PIECES.get(usize::from(index))?;
+    (length == name.len() && (first, last) == ends(name)).then_some(index)
 }
 
 /// The place of a protected name as a byte.
@@ -267,22 +267,37 @@ impl Doomed {
         }
     }
 
+    /// At a name that may matter.
     #[inline]
     fn look_again<'a>(&self, name: &HeaderName, value: Option<&'a HeaderValue>, scan: &mut Scan<'a>) {
-        let found = &mut scan.found;
-        let length = usize::from(found.few.length);
-        match index_of(name.as_str().as_bytes()) {
-            Some(index) if length < FEW => {
-                found.mask |= 1 << index;
+        let length = usize::from(scan.found.few.length);
+        match (index_of(name.as_str().as_bytes()), scan.first.get_mut(length)) {
+            (Some(index), Some(first)) => {
+                *first = value;
                 scan.places[usize::from(index)] = byte(length);
-                scan.first[length] = value;
-                found.few.protected[length] = index;
-                found.few.length += 1;
+                scan.found.mask |= 1 << index;
+                scan.found.few.protected[length] = index;
+                scan.found.few.length += 1;
             }
-            None if *name == HOST => (scan.hosts, scan.host) = (1, value),
-            None if *name == CONNECTION => scan.read_connection(value),
-            None if !is_protected(name.as_str(), &self.own) => {}
-            _ => found.others.push(name.clone()),
+            (known, _) => self.look_at_other(name, known.is_some(), value, scan),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at_other<'a>(
+        &self,
+        name: &HeaderName,
+        known: bool,
+        value: Option<&'a HeaderValue>,
+        scan: &mut Scan<'a>,
+    ) {
+        if known || is_protected(name.as_str(), &self.own) {
+            scan.found.others.push(name.clone());
+        } else if *name == HOST {
+            (scan.hosts, scan.host) = (1, value);
+        } else if *name == CONNECTION {
+            scan.read_connection(value);
         }
     }
 }
@@ -512,7 +527,6 @@ pub(crate) struct Removed {
     /// The lines of one name stand together. Most requests have few, and need no memory of their own.
     first: [Option<Line>; 6],
     length: u8,
-    more: Vec<Line>,
     /// Which policy judged the request first, by where it stands in memory.
     judge: usize,
     rare: Option<Box<Rare>>,
@@ -528,6 +542,8 @@ struct Line {
 /// What most requests do not have.
 #[derive(Clone, Default)]
 struct Rare {
+    /// The lines that are more than a few.
+    more: Vec<Line>,
     /// The names of lines that are not spelled as a protected one.
     others: Vec<HeaderName>,
     /// Which policies judged the request later.
@@ -555,11 +571,18 @@ impl Removed {
                 *free = Some(line);
                 self.length += 1;
             }
-            None => self.more.push(line),
+            None => self.push_more(line),
         }
     }
 
     #[cold]
+    #[inline(never)]
+    fn push_more(&mut self, line: Line) {
+        self.rare.get_or_insert_default().more.push(line);
+    }
+
+    #[cold]
+    #[inline(never)]
     fn number_other(&mut self, name: &HeaderName) -> u32 {
         let others = &mut self.rare.get_or_insert_default().others;
         if others.last() != Some(name) {
@@ -578,6 +601,10 @@ impl Removed {
         }
     }
 
+    fn more(&self) -> &[Line] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.more)
+    }
+
     /// The names other than the protected ones.
     pub(crate) fn others(&self) -> &[HeaderName] {
         self.rare.as_ref().map_or(&[], |rare| &rare.others)
@@ -593,7 +620,7 @@ impl Removed {
     }
 
     fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> {
-        self.first.iter().flatten().chain(&self.more)
+        self.first.iter().flatten().chain(self.more())
     }
 
     #[cfg(feature = "guard")]
@@ -757,7 +784,7 @@ impl HeaderClaims<'_> {
         let kept = self.removed.and_then(|removed| {
             let number = removed.number(name)?;
             let is_there = removed.lines().any(|line| line.name == number);
-            let (first, more) = (removed.first.iter(), removed.more.iter());
+            let (first, more) = (removed.first.iter(), removed.more().iter());
             is_there.then_some(Lines::Kept { number, first, more })
         });
         let hidden = self.removed.is_some() && is_protected(name, &[]);
@@ -864,10 +891,10 @@ mod tests {
     }
 
     fn any_lines() -> impl Strategy<Value = Vec<(String, String)>> {
-        let protected = proptest::sample::select(PROTECTED_HEADERS).prop_map(str::to_owned);
-        let alias = proptest::sample::select(PROTECTED_HEADERS).prop_map(|name| name.replacen('-', "_", 1));
         const KNOWN: &[&str] =
             &["host", "connection", "accept", "x-request-id", "x-api-key", "x-own", "x_own", "cookie"];
+        let protected = proptest::sample::select(PROTECTED_HEADERS).prop_map(str::to_owned);
+        let alias = proptest::sample::select(PROTECTED_HEADERS).prop_map(|name| name.replacen('-', "_", 1));
         let known = proptest::sample::select(KNOWN).prop_map(str::to_owned);
         let name = prop_oneof![4 => protected, 1 => alias, 4 => known, 1 => "[a-z_-]{1,40}"];
         proptest::collection::vec((name, prop_oneof!["[a-z]{0,3}", Just("close".to_owned())]), 0..30)

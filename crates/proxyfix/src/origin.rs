@@ -122,7 +122,7 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sizes_are_known() {
-        assert_eq!(size_of::<Origin>(), 656);
+        assert_eq!(size_of::<Origin>(), 632);
         assert_eq!(size_of::<ProxyFix>(), 8);
         assert_eq!(size_of::<Fixed<ProxyFix, ()>>(), 8);
         assert_eq!(size_of::<Option<proxyfix_policy::Origin>>(), size_of::<proxyfix_policy::Origin>());

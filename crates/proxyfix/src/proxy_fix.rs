@@ -439,9 +439,10 @@ mod tests {
     #[test]
     #[cfg(not(feature = "metrics"))]
     fn a_glance_is_enough_for_the_usual_and_for_nothing_else() {
+        type Change<'a> = &'a dyn Fn(&mut Parts);
         let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
         let fix = ProxyFix::builder(trusted.clone()).unrecorded().build().unwrap();
-        let glance = |fix: &ProxyFix, peer: &str, change: &dyn Fn(&mut Parts)| {
+        let glance = |fix: &ProxyFix, peer: &str, change: Change<'_>| {
             let mut parts = head("/", &[("host", "good.example"), ("accept", "*/*")]);
             parts.extensions.remove::<Peer>();
             change(&mut parts);
@@ -452,14 +453,14 @@ mod tests {
             fix.glance(connection, head, &mut glance).map(|()| glance.client())
         };
         let add = |name: &'static str, value: &'static str| {
-            move |parts: &mut Parts| drop(parts.headers.append(name, value.parse().unwrap()))
+            move |parts: &mut Parts| _ = parts.headers.append(name, value.parse().unwrap())
         };
         let client = "203.0.113.9".parse().ok();
         assert_eq!(glance(&fix, "203.0.113.9", &|_| ()), client);
         assert_eq!(glance(&fix, "203.0.113.9", &add("x-forwarded-for", "6.6.6.6")), client);
         assert_eq!(glance(&fix, "10.0.0.2", &add("x-forwarded-for", "203.0.113.9")), client);
         assert_eq!(glance(&fix, "203.0.113.9", &add("connection", "Keep-Alive")), client);
-        let other: [(&str, &dyn Fn(&mut Parts)); 11] = [
+        let other: [(&str, Change<'_>); 11] = [
             ("unix", &|_| ()),
             ("unknown", &|_| ()),
             ("203.0.113.9", &add("x_forwarded_for", "6.6.6.6")),
@@ -470,11 +471,26 @@ mod tests {
             ("203.0.113.9", &|parts| drop(parts.headers.insert("host", "good.example:80".parse().unwrap()))),
             ("203.0.113.9", &|parts| parts.uri = "http://good.example/".parse().unwrap()),
             ("203.0.113.9", &|parts| _ = parts.extensions.insert(1)),
-            ("10.0.0.2", &add("x-forwarded-for", "junk")),
+            ("10.0.0.2", &add("x-forwarded-proto", "junk")),
         ];
         for (place, (peer, change)) in other.iter().enumerate() {
             assert_eq!(glance(&fix, peer, change), None, "{place}");
         }
+
+        // What somebody wants to hear is said by the decision.
+        let junk = add("x-forwarded-for", "junk");
+        assert_eq!(glance(&fix, "10.0.0.2", &junk), Some(Peer::unknown()));
+        let heard = |level: tracing::Level| {
+            let listener =
+                tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::sink).finish();
+            tracing::subscriber::with_default(listener, || {
+                (glance(&fix, "10.0.0.2", &junk), glance(&fix, "203.0.113.9", &|_| ()))
+            })
+        };
+        assert_eq!(heard(tracing::Level::ERROR), (Some(Peer::unknown()), client));
+        assert_eq!(heard(tracing::Level::WARN), (None, client));
+        assert_eq!(heard(tracing::Level::DEBUG), (None, None));
+
         let builder = || ProxyFix::builder(trusted.clone());
         for other in [builder(), builder().unrecorded().host(), builder().unrecorded().fields([Field::Proto])]
         {
