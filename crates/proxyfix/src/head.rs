@@ -14,7 +14,7 @@ use proxyfix_policy::{
 
 use crate::fix::{Glance, Head};
 use crate::headers::{
-    Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, headers_of, own_header,
+    Computed, Doomed, HeaderClaims, Removed, Scan, X_FORWARDED_HOST, headers_of, host_at, own_header,
 };
 use crate::{Canonical, Connection, Fix, KeepOriginal, Origin, Proof, Shadow, events, uri};
 
@@ -165,27 +165,46 @@ impl Judge {
         if head.extensions.len() > connection.own || head.uri.authority().is_some() {
             return None;
         }
-        let mut scan = Scan::new(head.headers);
-        self.doomed.look(&mut scan);
-        let few = scan.found().few()?;
-        let line = scan.host.filter(|_| scan.hosts == 1)?.as_bytes();
-        // A host that no scheme would have rewritten, and that nobody asks for, need not be read.
-        if scan.connection || !self.policy.host_stays(line) || events::decisions_are_wanted() {
-            return None;
-        }
+        let (host, first) = self.doomed.first_that_matters(head.headers);
         glance.client = peer;
-        if few.is_empty() {
+        if first.is_some() {
+            return self.second_glance(peer, head.headers, host, first, glance);
+        }
+        self.leaves(host_at(head.headers, host?)?)
+    }
+
+    /// Whether a host that nobody asks for stays as it is written, whatever the scheme, and nothing is to be told.
+    #[inline]
+    fn leaves(&self, host: &HeaderValue) -> Option<()> {
+        (self.policy.host_stays(host.as_bytes()) && !events::decisions_are_wanted()).then_some(())
+    }
+
+    /// The same of a request with a header that matters.
+    #[inline(never)]
+    fn second_glance(
+        &self,
+        peer: Peer,
+        headers: &HeaderMap,
+        host: Option<usize>,
+        first: Option<usize>,
+        glance: &mut Glance,
+    ) -> Option<()> {
+        let mut scan = Scan::new(headers);
+        let trusted = self.policy.trusted().allows(&peer);
+        self.doomed.look_on(host, first, &mut scan, trusted);
+        let few = scan.found().few().filter(|_| !scan.connection && scan.hosts == 1)?;
+        self.leaves(scan.host?)?;
+        glance.few = few;
+        if !trusted {
             return Some(());
         }
-        let claims =
-            HeaderClaims { headers: head.headers, scan: Some(&scan), removed: None, computed: &NOTHING };
+        let claims = HeaderClaims { headers, scan: Some(&scan), removed: None, computed: &NOTHING };
         let client = self.policy.client(peer, &claims)?;
         // It is unknown where the chain is refused, and that is reported.
         if client.is_unknown() && events::warnings_are_wanted() {
             return None;
         }
         glance.client = client;
-        glance.few = few;
         Some(())
     }
 

@@ -221,20 +221,44 @@ impl Doomed {
     }
 
     /// Looks at each header once.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "what it fills need not stand in memory then")]
+    #[inline]
     pub(crate) fn look(&self, scan: &mut Scan<'_>) {
-        // To go over the names costs half as much as to go over the lines, and many requests have none that matters.
-        for (at, name) in scan.headers.keys().enumerate() {
+        let (host, first) = self.first_that_matters(scan.headers);
+        self.look_on(host, first, scan, true);
+    }
+
+    /// Goes on where [`first_that_matters`](Self::first_that_matters) stopped. What a stranger's headers say need
+    /// not be `read`.
+    #[inline]
+    pub(crate) fn look_on(&self, host: Option<usize>, first: Option<usize>, scan: &mut Scan<'_>, read: bool) {
+        if let Some(at) = host {
+            (scan.hosts, scan.host) = (1, host_at(scan.headers, at));
+        }
+        if let Some(at) = first {
+            self.look_from(at, scan, read);
+        }
+    }
+
+    /// Where `Host` stands, and the first line that has to be looked at. To go over the names costs half as much as
+    /// to go over the lines, and many requests have none that matters.
+    #[inline]
+    pub(crate) fn first_that_matters(&self, headers: &HeaderMap) -> (Option<usize>, Option<usize>) {
+        const ALL: (Option<usize>, Option<usize>) = (None, Some(0));
+        if is_repeated(headers) {
+            return ALL;
+        }
+        let mut host = None;
+        for (at, name) in headers.keys().enumerate() {
             if !self.may_matter(name) {
             } else if *name == HOST {
-                scan.read_host(at);
-            } else if *name == CONNECTION && !scan.found.repeated {
-                scan.read_connection(scan.headers.get(CONNECTION));
-            } else {
-                return self.look_from(at, scan);
+                host = Some(at);
+            } else if *name != CONNECTION {
+                return (host, Some(at));
+            } else if !is_usual_connection(headers.get(CONNECTION)) {
+                return ALL;
             }
         }
+        (host, None)
     }
 
     /// Whether a name has the length and the first letter of one that matters.
@@ -246,14 +270,19 @@ impl Doomed {
     }
 
     #[inline(never)]
-    fn look_from(&self, at: usize, scan: &mut Scan<'_>) {
+    fn look_from(&self, at: usize, scan: &mut Scan<'_>, read: bool) {
         let headers = scan.headers;
-        if scan.found.repeated {
+        if scan.found.repeated || !read {
             // There may be thousands of lines, and names only once.
             for name in headers.keys().skip(at).filter(|name| self.may_matter(name)) {
                 self.look_again(name, None, scan);
             }
-            scan.read_lines();
+            if scan.hosts == 0 {
+                scan.find_hosts();
+            }
+            if read {
+                scan.read_lines();
+            }
         } else {
             let mut lines = headers.iter();
             for _ in 0..at {
@@ -295,11 +324,32 @@ impl Doomed {
         if known || is_protected(name.as_str(), &self.own) {
             scan.found.others.push(name.clone());
         } else if *name == HOST {
-            (scan.hosts, scan.host) = (1, value);
+            (scan.hosts, scan.host) = (value.map_or(0, |_| 1), value);
         } else if *name == CONNECTION {
-            scan.read_connection(value);
+            let several = scan.found.repeated;
+            let line = value.or_else(|| scan.headers.get(CONNECTION).filter(|_| !several));
+            scan.connection |= !is_usual_connection(line);
         }
     }
+}
+
+/// Whether some header has several lines: then there are more of them than names.
+#[inline]
+fn is_repeated(headers: &HeaderMap) -> bool {
+    headers.len() != headers.keys_len()
+}
+
+/// Whether the line of `Connection` is one that names no other header.
+fn is_usual_connection(line: Option<&HeaderValue>) -> bool {
+    let usual: [&[u8]; 3] = [b"close", b"keep-alive", b"upgrade"];
+    line.is_some_and(|line| usual.iter().any(|usual| usual.eq_ignore_ascii_case(line.as_bytes())))
+}
+
+/// The line of `Host`, which stands at this place, where no header has several.
+#[inline]
+pub(crate) fn host_at(headers: &HeaderMap, at: usize) -> Option<&HeaderValue> {
+    // Clients send `Host` first, and a few steps cost less than a look for its name.
+    if at > 8 { headers.get(HOST) } else { headers.values().nth(at) }
 }
 
 /// Protected headers that are found without asking for memory; most requests have fewer.
@@ -337,41 +387,27 @@ impl<'a> Scan<'a> {
             found: Found {
                 few: Few { protected: [0; FEW], length: 0 },
                 mask: 0,
-                // No header has several lines where there are as many as names.
-                repeated: headers.len() != headers.keys_len(),
+                repeated: is_repeated(headers),
                 others: Vec::new(),
             },
         }
     }
 
-    /// Reads the line of `Connection`, or knows of several.
-    fn read_connection(&mut self, line: Option<&HeaderValue>) {
-        let usual: [&[u8]; 3] = [b"close", b"keep-alive", b"upgrade"];
-        let is_usual =
-            line.is_some_and(|line| usual.iter().any(|usual| usual.eq_ignore_ascii_case(line.as_bytes())));
-        self.connection |= !is_usual;
-    }
-
-    /// Reads the lines of `Host`, which stands at this place.
-    #[inline]
-    fn read_host(&mut self, at: usize) {
-        // Clients send it first, and a few steps cost less than a look for its name.
-        if self.found.repeated || at > 8 {
-            self.find_hosts();
-        } else {
-            (self.hosts, self.host) = (1, self.headers.values().nth(at));
-        }
-    }
-
-    #[cold]
     fn find_hosts(&mut self) {
+        let mut lines = self.headers.iter();
+        // Clients send it first.
+        if let (Some((name, first)), next) = (lines.next(), lines.next()) {
+            if *name == HOST && next.is_none_or(|(next, _)| *next != HOST) {
+                (self.hosts, self.host) = (1, Some(first));
+                return;
+            }
+        }
         let lines = self.headers.get_all(HOST).iter();
         (self.hosts, self.host) = lines.fold((0, None), |(count, _), line| (count + 1, Some(line)));
     }
 
     /// Reads the lines of what was found, where some header has several.
     fn read_lines(&mut self) {
-        self.find_hosts();
         for (place, index) in self.found.few.protected().iter().enumerate() {
             let mut lines = self.headers.get_all(&NAMES[usize::from(*index)]).iter();
             self.first[place] = lines.next();
