@@ -2,7 +2,7 @@
 
 use core::cell::OnceCell;
 
-use crate::claim::{Chain, Element, FORWARDED, Value, element_at, is_blank};
+use crate::claim::{Chain, Element, FORWARDED, OneLine, Value, element_at, is_blank};
 use crate::host::Underscores;
 use crate::lexer::{Entries, Entry, Quoting, trim_end, trim_start};
 use crate::node::{Node, with_port};
@@ -493,7 +493,7 @@ impl<'a, C: Claims + ?Sized> Claim<'a, C> {
         }
         // What nearly every request has: one value, which is the nearest proxy's word.
         let ours = plan.briefs[at] == Brief::X_FORWARDED && !plan.named[at];
-        let found = match ours.then(|| sole(self.claims.lines(field.x_forwarded_name()))) {
+        let found = match ours.then(|| sole(self.claims.one_line(field))) {
             Some(Sole::None) => Ok(None),
             Some(Sole::Value(text)) => {
                 let place = Place { written: Written::XForwarded, line: 1, position: 1 };
@@ -758,11 +758,14 @@ enum Sole<'a> {
 
 /// The value of a header of one line and one value, found in one look.
 #[inline]
-fn sole<'a>(mut lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> Sole<'a> {
-    let Some(line) = lines.next_back() else { return Sole::None };
-    // Not a byte on the left of a long one is looked at.
-    let line = trim_end(line);
-    if line.len() > LONGEST_VALUE || line.contains(&b',') || lines.next_back().is_some() {
+fn sole(line: OneLine<'_>) -> Sole<'_> {
+    let line = match line {
+        OneLine::None => return Sole::None,
+        // Not a byte on the left of a long one is looked at.
+        OneLine::One(line) => trim_end(line),
+        OneLine::Several => return Sole::Several,
+    };
+    if line.len() > LONGEST_VALUE || line.contains(&b',') {
         return Sole::Several;
     }
     match trim_start(line) {

@@ -429,19 +429,24 @@ fn take_last_ipv4(text: &mut &[u8]) -> Option<u32> {
 /// Takes up to three digits from the end, of which the first is zero only if it is alone.
 #[inline]
 fn take_last_octet(text: &mut &[u8]) -> Option<u32> {
-    let digit = |byte: u8| Some(u32::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit <= 9);
-    let (last, mut rest) = text.split_last()?;
-    let mut octet = digit(*last)?;
-    let mut first = 1;
-    for place in [10, 100] {
-        let [before @ .., byte] = rest else { break };
-        let Some(digit) = digit(*byte) else { break };
-        octet += digit * place;
-        first = digit;
-        rest = before;
+    let mut octet = take_last_digit(text)?;
+    // Each number of digits has the one bound that it can break.
+    let Some(tens) = take_last_digit(text) else { return Some(octet) };
+    octet += 10 * tens;
+    let Some(hundreds) = take_last_digit(text) else { return Some(octet).filter(|octet| *octet >= 10) };
+    octet += 100 * hundreds;
+    Some(octet).filter(|octet| (100..=255).contains(octet))
+}
+
+#[inline]
+fn take_last_digit(text: &mut &[u8]) -> Option<u32> {
+    let (last, before) = text.split_last()?;
+    let digit = last.wrapping_sub(b'0');
+    if digit > 9 {
+        return None;
     }
-    *text = rest;
-    Some(octet).filter(|octet| first > 0 && *octet <= 255)
+    *text = before;
+    Some(digit.into())
 }
 
 #[cfg(test)]
