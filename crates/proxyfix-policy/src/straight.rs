@@ -38,21 +38,15 @@ impl Plan {
 }
 
 impl Policy {
-    /// Who the client is, where a decision would leave nothing else to tell: the gate asks for an address, of the
-    /// scheme nothing is refused, and no other field is read. It is unknown where the chain is refused; that would
-    /// be left to tell, to those who listen. For the layers, where nothing is recorded.
+    /// Who the client is behind a peer that is trusted, where a decision would leave nothing else to tell: the gate
+    /// asks for an address, of the scheme nothing is refused, and no other field is read. It is unknown where the
+    /// chain is refused; that would be left to tell, to those who listen. For the layers, where nothing is recorded.
     #[doc(hidden)]
     #[inline]
-    pub fn client<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
-        if self.plan.gate != Gate::Address || peer.is_unknown() {
-            return None;
-        }
-        if claims.is_silent() || !self.trusted().allows(&peer) {
-            return Some(peer);
-        }
+    pub fn client_behind<C: Claims + ?Sized>(&self, peer: Peer, claims: &C) -> Option<Peer> {
         let reads_else =
             [Field::Host, Field::Port, Field::Prefix].map(|field| self.reads(field)).contains(&true);
-        if reads_else {
+        if reads_else || self.plan.gate != Gate::Address {
             return None;
         }
         let (client, scheme) = if *self.plan.straight.as_ref()? == Family::Forwarded {
@@ -678,7 +672,8 @@ mod tests {
         prop_assert_eq!(straight.to_string(), long.to_string());
         prop_assert_eq!(format!("{straight:?}"), format!("{long:?}"));
 
-        if let Some(client) = policy.client(peer, &claims[..]) {
+        let client = policy.client_behind(peer, &claims[..]).filter(|_| policy.trusted().allows(&peer));
+        if let Some(client) = client {
             prop_assert_eq!(client, long.client);
             prop_assert_eq!(client.is_unknown(), long.ending.is_incomplete());
             let told = |field| matches!(long.outcome(field), Outcome::NotRead | Outcome::Absent);

@@ -199,7 +199,7 @@ impl Judge {
             return Some(());
         }
         let claims = HeaderClaims { headers, scan: Some(&scan), removed: None, computed: &NOTHING };
-        let client = self.policy.client(peer, &claims)?;
+        let client = self.policy.client_behind(peer, &claims)?;
         // It is unknown where the chain is refused, and that is reported.
         if client.is_unknown() && events::warnings_are_wanted() {
             return None;
