@@ -6,8 +6,23 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::{Result, beside, median};
 
-/// What the load is sent to, the first of which is what the others are compared with.
-pub(crate) const VARIANTS: [(&str, &str); 9] = [
+/// Requests, and what they are sent to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// What the requests are, in words.
+    pub(crate) what: &'static str,
+    headers: &'static [&'static str],
+    /// The first is what the others are compared with.
+    pub(crate) variants: &'static [(&'static str, &'static str)],
+}
+
+pub(crate) const LOADS: [Load; 2] = [
+    Load { what: "the headers of one proxy", headers: &HEADERS, variants: &VARIANTS },
+    Load { what: "no forwarding headers", headers: &[], variants: VARIANTS.split_at(5).0 },
+];
+
+/// What the load is sent to.
+const VARIANTS: [(&str, &str); 9] = [
     ("bare", "nothing"),
     ("proxyfix", "`proxyfix_axum::wrap`, the origin recorded"),
     ("proxyfix-unrecorded", "`proxyfix_axum::wrap`, nothing recorded"),
@@ -23,9 +38,10 @@ pub(crate) const VARIANTS: [(&str, &str); 9] = [
 const HEADERS: [&str; 3] =
     ["X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "X-Real-IP: 203.0.113.9"];
 
-/// Of each variant, in the order above.
-#[derive(Clone, Debug, Default)]
+/// Of each variant, in their order.
+#[derive(Clone, Debug)]
 pub(crate) struct Loads {
+    pub(crate) load: Load,
     pub(crate) rounds: usize,
     pub(crate) seconds: u64,
     /// User time of a request in microseconds, in each round.
@@ -48,29 +64,31 @@ impl Loads {
     }
 }
 
-pub(crate) fn measure(quick: bool) -> Result<Loads> {
+pub(crate) fn measure(load: Load, quick: bool) -> Result<Loads> {
     let (rounds, seconds) = if quick { (2, 1) } else { (15, 2) };
-    let mut servers = VARIANTS.iter().map(|variant| Server::start(variant.0)).collect::<Result<Vec<_>>>()?;
+    let Load { headers, variants, .. } = load;
+    let mut servers = variants.iter().map(|variant| Server::start(variant.0)).collect::<Result<Vec<_>>>()?;
     let mut loads = Loads {
+        load,
         rounds,
         seconds,
-        user: vec![Vec::new(); VARIANTS.len()],
-        both: vec![Vec::new(); VARIANTS.len()],
+        user: vec![Vec::new(); variants.len()],
+        both: vec![Vec::new(); variants.len()],
         answers: Vec::new(),
         instructions: Vec::new(),
     };
-    for (server, (variant, _)) in servers.iter().zip(VARIANTS) {
-        loads.answers.push(server.who()?);
-        let [few, many] = [counted(variant, FEW)?, counted(variant, MANY)?];
+    for (server, (variant, _)) in servers.iter().zip(variants) {
+        loads.answers.push(server.who(headers)?);
+        let [few, many] = [counted(variant, headers, FEW)?, counted(variant, headers, MANY)?];
         loads.instructions.push((many - few) / f64::from(MANY - FEW));
     }
     // The first round warms up.
     for round in 0..=rounds {
-        for turn in 0..VARIANTS.len() {
-            let which = (turn + round) % VARIANTS.len();
+        for turn in 0..variants.len() {
+            let which = (turn + round) % variants.len();
             let server = &mut servers[which];
             let before = server.used()?;
-            let requests = server.load(seconds)?;
+            let requests = server.load(headers, seconds)?;
             let after = server.used()?;
             if round > 0 {
                 loads.user[which].push((after[0] - before[0]) / requests);
@@ -86,7 +104,7 @@ const FEW: u32 = 100;
 const MANY: u32 = 600;
 
 /// All instructions of a server that answers so many requests, one after another on one connection.
-fn counted(variant: &str, requests: u32) -> Result<f64> {
+fn counted(variant: &str, headers: &[&str], requests: u32) -> Result<f64> {
     let failed = |why: &dyn std::fmt::Display| format!("the server {variant} cannot be counted: {why}");
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(beside("hello")?).arg(variant);
@@ -96,7 +114,7 @@ fn counted(variant: &str, requests: u32) -> Result<f64> {
         let mut port = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut port)?;
         let mut stream = TcpStream::connect(("127.0.0.1", port.trim().parse().unwrap_or_default()))?;
-        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", HEADERS.join("\r\n"));
+        let head = head("GET / HTTP/1.1", headers);
         let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
         for _ in 0..requests {
             stream.write_all(head.as_bytes())?;
@@ -121,6 +139,11 @@ fn counted(variant: &str, requests: u32) -> Result<f64> {
     let said = String::from_utf8_lossy(&output.stderr);
     let total = said.lines().find_map(|line| line.split_once("Collected : "));
     total.and_then(|(_, number)| number.trim().parse().ok()).ok_or_else(|| failed(&said))
+}
+
+/// The head of a request to this server.
+fn head(line: &str, headers: &[&str]) -> String {
+    [&[line, "Host: a"], headers, &["", ""]].concat().join("\r\n")
 }
 
 /// A process with one of the variants, which ends with its input.
@@ -160,10 +183,10 @@ impl Server {
     }
 
     /// Sends requests for so long, and says how many were answered.
-    fn load(&self, seconds: u64) -> Result<f64> {
+    fn load(&self, headers: &[&str], seconds: u64) -> Result<f64> {
         let mut wrk = Command::new("wrk");
         wrk.args(["--threads", "1", "--connections", "32", "--duration", &format!("{seconds}s")]);
-        for header in HEADERS {
+        for header in headers {
             wrk.args(["--header", header]);
         }
         wrk.arg(format!("http://127.0.0.1:{}/", self.port));
@@ -177,12 +200,11 @@ impl Server {
         }
     }
 
-    /// Who the client of a request is that a proxy passed on.
-    fn who(&self) -> Result<String> {
+    /// Who the client of a request with these headers is.
+    fn who(&self, headers: &[&str]) -> Result<String> {
         let failed = |error: std::io::Error| format!("port {}: {error}", self.port);
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(failed)?;
-        let head =
-            format!("GET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n\r\n", HEADERS.join("\r\n"));
+        let head = head("GET /who HTTP/1.1", &[&["Connection: close"], headers].concat());
         stream.write_all(head.as_bytes()).map_err(failed)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map_err(failed)?;

@@ -52,7 +52,8 @@ fn run() -> Result {
     println!("== threads over one policy");
     let threads = threads::measure(quick);
     println!("== requests through wrk");
-    let loads = loads::measure(quick)?;
+    let loads = loads::LOADS.map(|load| loads::measure(load, quick));
+    let loads = loads.into_iter().collect::<Result<Vec<_>>>()?;
     let plots = into.join("docs/benchmarks");
     fs::create_dir_all(&plots).map_err(|error| format!("{}: {error}", plots.display()))?;
     plots::draw(&counts, &plots)?;

@@ -7,7 +7,7 @@ use proxyfix_bench_layers::sets::{LOOKUPS, OURS, SIZES};
 use proxyfix_bench_layers::{floor, inputs, peers};
 
 use crate::counts::{Counts, Verdict, verdict};
-use crate::loads::{Loads, VARIANTS};
+use crate::loads::Loads;
 use crate::plots::{PLOTS, points};
 use crate::said;
 use crate::threads::{THREADS, Threads};
@@ -72,7 +72,13 @@ const TIME_BAR: f64 = 1.05;
 const LINEAR: f64 = 1.1;
 
 /// All of it.
-pub(crate) fn write(counts: &Counts, times: &Times, threads: &Threads, loads: &Loads, quick: bool) -> String {
+pub(crate) fn write(
+    counts: &Counts,
+    times: &Times,
+    threads: &Threads,
+    loads: &[Loads],
+    quick: bool,
+) -> String {
     let mut text = String::from("# Benchmarks\n\n");
     if quick {
         text += "**A short run: only the counts mean anything.**\n\n";
@@ -183,7 +189,7 @@ fn met(holds: bool) -> &'static str {
     if holds { "met" } else { "**not met**" }
 }
 
-fn bars(text: &mut String, counts: &Counts, threads: &Threads, loads: &Loads) {
+fn bars(text: &mut String, counts: &Counts, threads: &Threads, loads: &[Loads]) {
     *text += "## What was asked for\n\nOf our layers, beyond the floor. *Recorded* keeps an `Origin` for later, *unrecorded* only changes\n\
               `ConnectInfo`.\n\n| input | mode | instructions | bar | by hand | allocations | bar | |\n\
               | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n";
@@ -231,16 +237,19 @@ fn bars(text: &mut String, counts: &Counts, threads: &Threads, loads: &Loads) {
         );
     }
     *text += "\n| time | ratio | bar | |\n| --- | ---: | ---: | --- |\n";
-    for (variant, (name, what)) in VARIANTS.iter().enumerate() {
-        if name.starts_with("proxyfix") {
-            let [ratio, ..] = Loads::ratios(&loads.user, variant);
-            let _ = writeln!(
-                text,
-                "| user time of a request through axum, {what} | {} | {} | {} |",
-                percent(ratio),
-                percent(TIME_BAR),
-                met(ratio <= TIME_BAR)
-            );
+    for loads in loads {
+        for (variant, (name, what)) in loads.load.variants.iter().enumerate() {
+            if name.starts_with("proxyfix") {
+                let [ratio, ..] = Loads::ratios(&loads.user, variant);
+                let _ = writeln!(
+                    text,
+                    "| user time of a request with {} through axum, {what} | {} | {} | {} |",
+                    loads.load.what,
+                    percent(ratio),
+                    percent(TIME_BAR),
+                    met(ratio <= TIME_BAR)
+                );
+            }
         }
     }
     let rows = [
@@ -450,17 +459,28 @@ fn sets(text: &mut String, counts: &Counts, times: &Times) {
     *text += "\n";
 }
 
-fn served(text: &mut String, loads: &Loads) {
+fn served(text: &mut String, loads: &[Loads]) {
+    let (rounds, seconds) = loads.first().map_or((0, 0), |loads| (loads.rounds, loads.seconds));
     let _ = writeln!(
         text,
-        "## Through axum, under load\n\nHello world, one thread; wrk with one thread and 32 connections over loopback, which is trusted, and the headers of one\n\
-         proxy. {} rounds of {} seconds each; the median of the ratios, and the smallest and the largest. Instructions are those of the\n\
-         whole process outside the kernel, of requests one after another.\n\n\
+        "## Through axum, under load\n\nHello world, one thread; wrk with one thread and 32 connections over loopback, which is trusted.\n\
+         {rounds} rounds of {seconds} seconds each; the median of the ratios, and the smallest and the largest. Instructions are those of the\n\
+         whole process outside the kernel, of requests one after another.\n"
+    );
+    for loads in loads {
+        served_one(text, loads);
+    }
+}
+
+fn served_one(text: &mut String, loads: &Loads) {
+    let _ = writeln!(
+        text,
+        "Requests with {}:\n\n\
          | around the router | client | instructions | to bare | user time of a request | user time, to bare | user and system time, to bare |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: |",
-        loads.rounds, loads.seconds
+        loads.load.what
     );
-    for (variant, (_, what)) in VARIANTS.iter().enumerate() {
+    for (variant, (_, what)) in loads.load.variants.iter().enumerate() {
         let cell = |series| {
             let [middle, least, most] = Loads::ratios(series, variant);
             format!("{} ({} to {})", percent(middle), percent(least), percent(most))
