@@ -506,8 +506,7 @@ mod tests {
     /// Name, level and fields.
     type Expected<'a> = (&'a str, Level, &'a [(&'a str, &'a str)]);
 
-    #[derive(Default)]
-    struct Collector(Arc<Mutex<Vec<Seen>>>);
+    struct Collector(Arc<Mutex<Vec<Seen>>>, Level);
 
     struct Fields<'a>(&'a mut BTreeMap<&'static str, String>);
 
@@ -529,7 +528,7 @@ mod tests {
 
         /// As with a filter by target.
         fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.target() == "proxyfix::events"
+            metadata.target() == "proxyfix::events" && *metadata.level() <= self.1
         }
 
         fn event(&self, event: &tracing::Event<'_>) {
@@ -552,10 +551,14 @@ mod tests {
     /// The events of `work`, each of which is the first of its window. One test at a time: samplers are
     /// the process's.
     fn collect(work: impl FnOnce()) -> Vec<Seen> {
+        collect_up_to(Level::TRACE, work)
+    }
+
+    fn collect_up_to(level: Level, work: impl FnOnce()) -> Vec<Seen> {
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         NOW.fetch_add(WINDOW, Ordering::SeqCst);
-        let collector = Collector::default();
+        let collector = Collector(Arc::default(), level);
         let seen = Arc::clone(&collector.0);
         with_default(collector, work);
         std::mem::take(&mut *seen.lock().unwrap())
@@ -632,6 +635,20 @@ mod tests {
                 let seen: Vec<_> = seen.iter().map(|(_, fields)| fields["event"].as_str()).collect();
                 assert_eq!(seen, ["fwd.decided"], "{peer}");
             }
+        }
+    }
+
+    #[test]
+    fn a_refused_chain_is_reported_to_those_who_hear_nothing_but_warnings() {
+        let fix = ProxyFix::builder(trusted()).unrecorded().build().unwrap();
+        for chain in [&b"oops"[..], b"unknown", b"1.1.1.1,,10.0.0.7", b"127.0.0.1", b"1.1.1.1, ,"] {
+            let mut parts = head(PROXY, &[("x-forwarded-for", chain)]);
+            let peer: Peer = parts.extensions.remove().unwrap();
+            let seen = collect_up_to(Level::WARN, || {
+                fix.fix_from(peer.into(), &mut parts);
+            });
+            let seen: Vec<_> = seen.iter().map(|(_, fields)| fields["event"].as_str()).collect();
+            assert_eq!(seen, ["fwd.malformed"], "{}", chain.escape_ascii());
         }
     }
 
