@@ -183,7 +183,8 @@ const fn slot(name: &[u8]) -> usize {
 fn index_of(name: &[u8]) -> Option<u8> {
     let index = SLOTS[slot(name)];
     let (length, first, last) = *PIECES.get(usize::from(index))?;
-    (length == name.len() && (first, last) == ends(name)).then_some(index)
+    let own = ends(name);
+    (length == name.len() && (own.0 ^ first) | (own.1 ^ last) == 0).then_some(index)
 }
 
 /// The place of a protected name as a byte.
@@ -321,14 +322,14 @@ impl Doomed {
         value: Option<&'a HeaderValue>,
         scan: &mut Scan<'a>,
     ) {
-        if known || is_protected(name.as_str(), &self.own) {
-            scan.found.others.push(name.clone());
-        } else if *name == HOST {
+        if *name == HOST {
             (scan.hosts, scan.host) = (value.map_or(0, |_| 1), value);
         } else if *name == CONNECTION {
             let several = scan.found.repeated;
             let line = value.or_else(|| scan.headers.get(CONNECTION).filter(|_| !several));
             scan.connection |= !is_usual_connection(line);
+        } else if known || is_protected(name.as_str(), &self.own) {
+            scan.found.others.push(name.clone());
         }
     }
 }
