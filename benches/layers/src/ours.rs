@@ -2,10 +2,13 @@
 
 use proxyfix::{Family, Fix, Fixed, ProxyFix, ProxyFixBuilder, TrustedProxies};
 use proxyfix_axum::ConnectInfoFix;
+use tracing::dispatcher::with_default;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-use crate::floor::{self, Leaf};
+use crate::floor::{self, Bare, Leaf};
 use crate::inputs::TRUSTED;
-use crate::{Case, Input, Kind};
+use crate::{Call, Case, Input, Kind};
 
 /// Our cases on `input`.
 ///
@@ -29,9 +32,51 @@ pub fn cases(input: &'static Input) -> Vec<Case> {
     if input.name == "proxy-three" {
         cases.push(case("recorded-absolute", builder().absolute_uri()));
     }
+    if input.name == "garbage-8k" {
+        // What is refused is reported, to those who listen.
+        let Case { call, .. } = case("unrecorded", builder().unrecorded());
+        let floor = Some(HEARD_FLOOR);
+        cases.push(Case { name: "unrecorded-heard", kind: Kind::Layer, input, floor, call: heard(call) });
+        let call = heard(floor::around(Bare(Leaf)));
+        cases.push(Case { name: HEARD_FLOOR, kind: Kind::Floor, input, floor: None, call });
+    }
     cases
 }
 
-fn layer(fix: impl Fix + Send + 'static) -> crate::Call {
+const HEARD_FLOOR: &str = "floor-heard";
+
+fn layer(fix: impl Fix + Send + 'static) -> Call {
     floor::around(Fixed::new(ConnectInfoFix(fix), Leaf))
+}
+
+/// The same, while somebody listens to warnings.
+fn heard(mut call: Call) -> Call {
+    // Made by the first call: that there is a listener makes other cases dearer.
+    let mut listener = None;
+    Box::new(move |request| {
+        with_default(listener.get_or_insert_with(|| Dispatch::new(Listener)), || call(request))
+    })
+}
+
+/// Listens to warnings, and forgets them.
+struct Listener;
+
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }

@@ -32,7 +32,7 @@ const fn bar(
     Bar { what, input, case, instructions, allocations }
 }
 
-const BARS: [Bar; 17] = [
+const BARS: [Bar; 18] = [
     bar("a stranger, no headers", "stranger-no-headers", "unrecorded", 300.0, 0),
     bar("a stranger, three forged headers, removed", "stranger-forged", "recorded", 1_100.0, 1),
     bar("a proxy, no headers", "proxy-no-headers", "unrecorded", 850.0, 0),
@@ -54,6 +54,7 @@ const BARS: [Bar; 17] = [
     ),
     bar("8 KiB by the client, an entry by the proxy", "garbage-8k-appended", "unrecorded", 1_500.0, 0),
     bar("8 KiB, nothing appended", "garbage-8k", "unrecorded", 1_600.0, 0),
+    bar("8 KiB, nothing appended, heard", "garbage-8k", "unrecorded-heard", f64::INFINITY, 0),
     bar("8 KiB of commas", "commas-8k", "unrecorded", 1_100.0, 0),
     bar("8 KiB of commas", "commas-8k", "recorded", f64::INFINITY, 1),
 ];
@@ -107,7 +108,8 @@ const HOW: &str = "\
 - **As a layer**: tower-real-ip and rama bring their own. Around each other crate stands the cheapest layer that tells a service behind
   it, which changes `ConnectInfo` in its place. None of them removes a header; ours do, always, so that nothing behind them can read
   what a client made up. *Headers removed* is the same with a few lines behind it that remove what these inputs have. rama has requests of its own, which are cheaper to clone, and a floor of its own.
-- **Not met** is explained by the [profile](benches/layers/PROFILE.md): which functions it is spent in, and what that buys.
+- **Not met** is explained by the [profile](benches/layers/PROFILE.md): bar by bar, what is spent and what that buys, and in which
+  functions.
 - **By hand** is a loop written for these inputs and one policy, without configuration, reasons, other spellings, ports or quotes: what
   a right answer takes at least, as far as somebody got.
 - **wrong** is an address that is not the client's; **nobody** is no answer where there is one. A crate without a list of proxies
@@ -191,7 +193,8 @@ fn met(holds: bool) -> &'static str {
 
 fn bars(text: &mut String, counts: &Counts, threads: &Threads, loads: &[Loads]) {
     *text += "## What was asked for\n\nOf our layers, beyond the floor. *Recorded* keeps an `Origin` for later, *unrecorded* only changes\n\
-              `ConnectInfo`.\n\n| input | mode | instructions | bar | by hand | allocations | bar | |\n\
+              `ConnectInfo`. *Heard* is with a subscriber of `tracing` that collects warnings, to whom a refused chain is reported; otherwise\n\
+              there is none.\n\n| input | mode | instructions | bar | by hand | allocations | bar | |\n\
               | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n";
     for Bar { what, input, case, instructions, allocations } in BARS {
         let Some(count) = counts.get(input, case) else {
