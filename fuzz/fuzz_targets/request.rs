@@ -15,18 +15,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::future::{Ready, ready};
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
+use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue, Method, Request, Version, header};
 use libfuzzer_sys::fuzz_target;
 use proxyfix::{
-    CustomProxyFix, Family, Field, Fix, LighttpdCgiRootFix, Mount, Origin, PROTECTED_HEADERS, Peer, Port,
-    ProxyFix, Scheme, ScriptNameStripper, TrustedProxies,
+    Connection, CustomProxyFix, Family, Field, Fix, Fixed, Glance, LighttpdCgiRootFix, Mount, Origin,
+    PROTECTED_HEADERS, Peer, Port, ProxyFix, Scheme, ScriptNameStripper, TrustedProxies,
 };
 use proxyfix_fuzz::{host, host_with_port, prefix, proxy};
+use tower_service::Service;
 
 fuzz_target!(|data: &[u8]| {
     let head = Head::read(data);
@@ -43,6 +46,11 @@ fuzz_target!(|data: &[u8]| {
             let once = head.fixed(stack, peer);
             l4_idempotence(stack, &once);
             l11_typed_or_absent(stack, &once);
+        }
+    }
+    for fix in UNRECORDED.iter() {
+        for peer in [Some(proxy()), stranger] {
+            a_glance_is_enough(fix, &head, peer.unwrap_or_default());
         }
     }
 });
@@ -76,6 +84,62 @@ static STACKS: LazyLock<Vec<Stack>> = LazyLock::new(|| {
         Stack { fix: Box::new(counted.build().unwrap()), own: "", has_gate: false },
     ]
 });
+
+/// What leaves no record, and may see at a glance what is to be done.
+static UNRECORDED: LazyLock<[ProxyFix; 3]> = LazyLock::new(|| {
+    let builder = || ProxyFix::builder("10.0.0.0/8".parse::<TrustedProxies>().unwrap()).unrecorded();
+    let families = [builder(), builder().family(Family::Forwarded), builder().remove("X-FHost")];
+    families.map(|builder| builder.build().unwrap())
+});
+
+/// Tells the client to the extensions, whichever way it is found.
+struct Told<'a>(&'a ProxyFix, Peer);
+
+impl Fix for Told<'_> {
+    fn fix(&self, parts: &mut Parts) {
+        let client = self.0.fix_from(self.1.into(), parts);
+        parts.extensions.insert(client);
+    }
+
+    fn glances(&self) -> bool {
+        self.0.glances()
+    }
+
+    fn glance(&self, _: Connection, head: proxyfix::Head<'_>, glance: &mut Glance) -> Option<()> {
+        self.0.glance(self.1.into(), head, glance)?;
+        glance.and_tell(|extensions, client| _ = extensions.insert(Some(client)));
+        Some(())
+    }
+}
+
+/// The service around which the fix is does what the fix does.
+fn a_glance_is_enough(fix: &ProxyFix, head: &Head, peer: Peer) {
+    struct Leaf;
+
+    impl Service<Request<()>> for Leaf {
+        type Response = Request<()>;
+        type Error = ();
+        type Future = Ready<Result<Request<()>, ()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<()>) -> Self::Future {
+            ready(Ok(request))
+        }
+    }
+
+    let told = Told(fix, peer);
+    let parts = head.parts();
+    let mut fixed = parts.clone();
+    told.fix(&mut fixed);
+    let answer = Fixed::new(told, Leaf).call(Request::from_parts(parts, ())).into_inner();
+    let (served, ()) = answer.unwrap().into_parts();
+    let client = |parts: &Parts| parts.extensions.get::<Option<Peer>>().copied();
+    assert_eq!((seen(&served), client(&served)), (seen(&fixed), client(&fixed)));
+    assert_eq!(served.extensions.get::<Origin>(), fixed.extensions.get::<Origin>());
+}
 
 /// A request's head before any fix, and what its connection says but for the peer.
 struct Head {
@@ -115,6 +179,13 @@ impl Head {
     }
 
     fn fixed(&self, stack: &Stack, peer: Option<Peer>) -> Parts {
+        let mut parts = self.parts();
+        peer.map(|peer| parts.extensions.insert(peer));
+        stack.fix.fix(&mut parts);
+        parts
+    }
+
+    fn parts(&self) -> Parts {
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = self.method.clone();
         parts.uri = self.target.clone();
@@ -122,10 +193,8 @@ impl Head {
         for (name, value) in &self.lines {
             parts.headers.append(name, value.clone());
         }
-        peer.map(|peer| parts.extensions.insert(peer));
         self.scheme.map(|scheme| parts.extensions.insert(scheme));
         self.mount.clone().map(|mount| parts.extensions.insert(mount));
-        stack.fix.fix(&mut parts);
         parts
     }
 }
@@ -203,7 +272,9 @@ fn l11_typed_or_absent(stack: &Stack, parts: &Parts) {
     }
     let published = origin.prefix().as_str();
     assert_eq!(prefix(published.as_bytes()).as_deref(), Some(published));
-    assert_eq!(parts.extensions.get::<Mount>().map(Mount::prefix), Some(origin.prefix()));
+    // Without a mount, the application is at the root.
+    let mounted = parts.extensions.get::<Mount>().map_or("", |mount| mount.prefix().as_str());
+    assert_eq!(mounted, published);
 
     let says = |text: &[u8]| {
         let (host, port) = host_with_port(text).expect("it is a host");
