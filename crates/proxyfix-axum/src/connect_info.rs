@@ -66,23 +66,25 @@ pub struct ConnectInfoFix<F>(pub F);
 
 impl<F: Fix> Fix for ConnectInfoFix<F> {
     fn fix(&self, parts: &mut Parts) {
+        self.fix_from(Connection::default(), parts);
+    }
+
+    fn fix_from(&self, known: Connection, parts: &mut Parts) -> Option<Peer> {
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
         let connection = match address {
             Some(address) => Connection::from(Peer::from(address)).beside(1),
-            None => connection(parts),
+            None => connection(parts).unwrap_or(known),
         };
         let found = match self.0.fix_from(connection, parts) {
             Some(client) => client,
-            None => match client_found_before(connection, parts) {
-                Some(client) => client,
-                None => return,
-            },
+            None => client_found_before(connection, parts)?,
         };
         let client = address_of(found);
         // Most requests without a proxy end here.
         if client != address || address.is_none() {
             set_client(parts, client);
         }
+        Some(found)
     }
 
     fn glances(&self) -> bool {
@@ -126,14 +128,12 @@ fn tell(extensions: &mut Extensions, client: Peer) {
 
 /// What `ConnectInfo` says of a unix socket, or a test of any.
 #[cold]
-fn connection(parts: &Parts) -> Connection {
+fn connection(parts: &Parts) -> Option<Connection> {
     if let Some(ConnectInfo(ConnectedPeer(peer))) = parts.extensions.get::<ConnectInfo<ConnectedPeer>>() {
-        return Connection::from(*peer).beside(1);
+        return Some(Connection::from(*peer).beside(1));
     }
-    match parts.extensions.get::<MockConnectInfo<SocketAddr>>() {
-        Some(MockConnectInfo(address)) => Connection::from(Peer::from(*address)).beside(1),
-        None => Connection::default(),
-    }
+    let MockConnectInfo(address) = parts.extensions.get::<MockConnectInfo<SocketAddr>>()?;
+    Some(Connection::from(Peer::from(*address)).beside(1))
 }
 
 /// Behind a fix that does not look for the client: what an earlier one found. Where there was none, a
@@ -184,7 +184,7 @@ fn keep_original(parts: &mut Parts) {
 mod tests {
     use std::future::ready;
 
-    use proxyfix::{Fixed, KeepOriginal, Proof, ProxyFix, TrustedProxies};
+    use proxyfix::{Fixed, KeepOriginal, Mount, Proof, ProxyFix, Scheme, TrustedProxies};
     use tower_service::Service as _;
 
     use super::*;
@@ -207,14 +207,33 @@ mod tests {
         let fix = ConnectInfoFix(ProxyFix::builder(trusted).unrecorded().build().unwrap());
         let peers = ["10.0.0.2:40000", "192.0.2.1:0", "[::ffff:10.0.0.2]:1", "[::ffff:192.0.2.1]:1"];
         let peers = peers.into_iter().chain(["[2001:db8:1::7]:1", "[2001:db8:9::7]:1", "[fe80::1%3]:1"]);
-        for peer in peers.map(|peer| peer.parse::<SocketAddr>().unwrap()) {
-            for line in [None, Some("203.0.113.9"), Some("[2001:db8:9::1]:7, 10.0.0.9"), Some("junk")] {
+        let peers = peers.map(|peer| peer.parse::<SocketAddr>().unwrap());
+        let lines =
+            [None, Some("203.0.113.9"), Some("[2001:db8:9::1]:7, 10.0.0.9"), Some("10.0.0.2"), Some("junk")];
+        let beside: [&dyn Fn(&mut Extensions); 5] = [
+            &|_| (),
+            &|it| _ = it.insert("203.0.113.77".parse::<Peer>().unwrap()),
+            &|it| _ = it.insert(Scheme::Https),
+            &|it| _ = it.insert(Mount::from_script_name(b"/app").unwrap()),
+            &|it| _ = it.insert(0),
+        ];
+        let mut glances = 0;
+        for (peer, line) in peers.flat_map(|peer| lines.map(|line| (peer, line))) {
+            for insert in beside {
                 let mut request = http::Request::get("/").header("host", "good.example");
-                request = request.extension(ConnectInfo(peer));
                 if let Some(line) = line {
                     request = request.header("x-forwarded-for", line);
                 }
-                let request = request.body(()).unwrap();
+                let mut request = request.body(()).unwrap();
+                request.extensions_mut().insert(ConnectInfo(peer));
+                insert(request.extensions_mut());
+                let (uri, headers, extensions) = (request.uri(), request.headers(), request.extensions());
+                let glance = fix.glance(
+                    Connection::default(),
+                    Head { uri, headers, extensions },
+                    &mut Glance::default(),
+                );
+                glances += usize::from(glance.is_some());
                 let (mut parts, ()) = request.clone().into_parts();
                 fix.fix(&mut parts);
                 let leaf = tower::service_fn(|request: http::Request<()>| ready(Ok::<_, ()>(request)));
@@ -225,6 +244,25 @@ mod tests {
                 assert_eq!(told.extensions().len(), parts.extensions.len(), "{peer} {line:?}");
             }
         }
+        // Of each peer and line, what has nothing beside it.
+        let enough = fix.0.glances();
+        assert_eq!((fix.glances(), Fix::glances(&&fix)), (enough, enough));
+        assert_eq!(glances, if enough { 7 * 5 } else { 0 });
+    }
+
+    #[test]
+    fn a_fix_around_a_fix_changes_nothing() {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        let fix = || ConnectInfoFix(ProxyFix::builder(trusted.clone()).unrecorded().build().unwrap());
+        let (mut parts, ()) =
+            http::Request::get("/").header("x-forwarded-for", "203.0.113.9").body(()).unwrap().into_parts();
+        parts.extensions.insert(ConnectInfo("10.0.0.2:40000".parse::<SocketAddr>().unwrap()));
+        let mut nested = parts.clone();
+        fix().fix(&mut parts);
+        ConnectInfoFix(fix()).fix(&mut nested);
+        let address = |it: &Parts| it.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0);
+        assert_eq!((address(&nested), nested.extensions.len()), (address(&parts), parts.extensions.len()));
+        assert_eq!(address(&nested), "203.0.113.9:0".parse().ok());
     }
 
     #[test]

@@ -580,6 +580,45 @@ mod tests {
         }
     }
 
+    /// Each entry that the laws draw from by chance, and every number in the place of an octet.
+    #[test]
+    fn every_unusual_entry_is_read_as_the_long_way_reads_it() {
+        let texts = [
+            "2001:DB8::A",
+            "2001:db8:9::F",
+            "[2001:db8:9::f]",
+            "2001:db8:1::a",
+            "::ffff:203.0.113.9",
+            "203.0.113.9:080",
+            "203.0.113.9:",
+            "[::1]x",
+            "oopa",
+            "10.0.0.7.1",
+            "a.b.c.d",
+            "",
+            " ",
+            ",",
+            ", ,",
+            "203.0.113.9,",
+        ];
+        let octets = (0..=999).flat_map(|octet| {
+            [
+                format!("{octet}.0.0.7"),
+                format!("10.0.0.{octet}"),
+                format!("10.{octet:02}.0.7"),
+                format!("10.0.{octet:03}.7"),
+            ]
+        });
+        for line in texts.into_iter().map(String::from).chain(octets) {
+            for lines in [&[&line][..], &[&line, &line], &[&line, &String::new()]] {
+                let headers: Vec<_> =
+                    lines.iter().map(|line| (Field::For.x_forwarded_name(), (*line).clone())).collect();
+                let alike = assert_one_answer(Family::XForwarded, &headers, [false; 4], false, false, None);
+                assert!(alike.is_ok(), "{headers:?}: {alike:?}");
+            }
+        }
+    }
+
     /// Elements of `Forwarded`, usual and unusual.
     fn elements() -> impl Strategy<Value = String> {
         let usual = select(vec![

@@ -168,6 +168,12 @@ pub(crate) fn decisions_are_wanted() -> bool {
     tracing::event_enabled!(tracing::Level::DEBUG)
 }
 
+/// Whether somebody wants to hear of headers that are removed.
+#[inline]
+pub(crate) fn removals_are_wanted() -> bool {
+    tracing::event_enabled!(tracing::Level::TRACE)
+}
+
 /// Whether somebody hears of what is odd.
 #[inline]
 pub(crate) fn warnings_are_wanted() -> bool {

@@ -117,8 +117,9 @@ pub trait Fix {
         false
     }
 
-    /// What this fix would do to a request with this head, where one look is enough to know it. The request is
-    /// taken apart for all that this does not answer.
+    /// What this fix would do to a request with this head, where one look is enough to know it; `None` where it is
+    /// not, and then what stands in `glance` has no meaning. The request is taken apart for all that this does not
+    /// answer.
     #[doc(hidden)]
     fn glance(&self, _: Connection, _: Head<'_>, _: &mut Glance) -> Option<()> {
         None

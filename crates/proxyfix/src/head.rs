@@ -193,6 +193,9 @@ impl Judge {
         let trusted = self.policy.trusted().allows(&peer);
         self.doomed.look_on(host, first, &mut scan, trusted);
         let few = scan.found().few().filter(|_| !scan.connection && scan.hosts == 1)?;
+        if events::removals_are_wanted() {
+            return None;
+        }
         self.leaves(scan.host?)?;
         glance.few = few;
         if !trusted {

@@ -428,6 +428,15 @@ mod tests {
     }
 
     #[test]
+    fn t07_an_untrusted_socket_is_nobody_to_the_framework() {
+        for builder in [ProxyFix::builder(trusted()), ProxyFix::builder(trusted()).unrecorded()] {
+            let (_, mut parts) = without_peer("/", &[("host", "a.example"), ("x-forwarded-for", "6.6.6.6")]);
+            let client = builder.build().unwrap().fix_from(Peer::local().into(), &mut parts);
+            assert_eq!(client, Some(Peer::unknown()));
+        }
+    }
+
+    #[test]
     fn own_headers_are_removed() {
         let fix = ProxyFix::builder(trusted()).remove("X-Forwarded-User").build().unwrap();
         let mut parts = head("/", &[("x_forwarded_user", "admin"), ("x-request-id", "7")]);
@@ -439,6 +448,8 @@ mod tests {
     #[test]
     #[cfg(not(feature = "metrics"))]
     fn a_glance_is_enough_for_the_usual_and_for_nothing_else() {
+        use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+
         type Change<'a> = &'a dyn Fn(&mut Parts);
         let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
         let fix = ProxyFix::builder(trusted.clone()).unrecorded().build().unwrap();
@@ -490,10 +501,43 @@ mod tests {
         assert_eq!(heard(tracing::Level::ERROR), (Some(Peer::unknown()), client));
         assert_eq!(heard(tracing::Level::WARN), (None, client));
         assert_eq!(heard(tracing::Level::DEBUG), (None, None));
+        // A filter may admit one level and not the ones above it.
+        let traces =
+            tracing_subscriber::filter::filter_fn(|metadata| *metadata.level() == tracing::Level::TRACE);
+        let listener =
+            tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().with_filter(traces));
+        let removed = tracing::subscriber::with_default(listener, || {
+            glance(&fix, "203.0.113.9", &add("x-forwarded-for", "6.6.6.6"))
+        });
+        assert_eq!(removed, None);
+
+        // The host that is looked at is the host, wherever it stands.
+        let hosts = [("good.example", client), ("a b", None)];
+        for ((host, expected), before) in
+            hosts.into_iter().flat_map(|it| [0, 1, 7, 8, 9, 12].map(|n| (it, n)))
+        {
+            let stands = |parts: &mut Parts| {
+                let mut headers = http::HeaderMap::new();
+                for at in 0..before {
+                    let name = http::HeaderName::try_from(format!("x-{at}")).unwrap();
+                    headers.insert(name, "other.example".parse().unwrap());
+                }
+                headers.insert("host", host.parse().unwrap());
+                parts.headers = headers;
+            };
+            assert_eq!(glance(&fix, "203.0.113.9", &stands), expected, "{host} behind {before}");
+        }
 
         let builder = || ProxyFix::builder(trusted.clone());
-        for other in [builder(), builder().unrecorded().host(), builder().unrecorded().fields([Field::Proto])]
-        {
+        let shadow = crate::Shadow::new(builder().build().unwrap().policy().clone());
+        let secret = crate::Proof::secret("X-Secret", ["0123456789abcdef0123456789abcdef"]).unwrap();
+        for other in [
+            builder(),
+            builder().unrecorded().host(),
+            builder().unrecorded().fields([Field::Proto]),
+            builder().unrecorded().shadow(shadow),
+            builder().unrecorded().and_proof(secret),
+        ] {
             let other = other.build().unwrap();
             assert!(!other.glances() && glance(&other, "203.0.113.9", &|_| ()).is_none(), "{other:?}");
         }
