@@ -437,6 +437,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_and_not_read_is_named_whichever_way_and_however_many() {
+        let fix = ProxyFix::new(trusted());
+        let host = ("host", "a.example");
+        let chain = ("x-forwarded-for", "203.0.113.9");
+        let others = crate::PROTECTED_HEADERS.iter().filter(|name| !name.ends_with("-for"));
+        let all: Vec<_> = others.map(|name| (*name, "https")).chain([host, chain]).collect();
+        let unread = ("x-forwarded-host", "b.example");
+        for (headers, named) in [(&[host, chain, unread][..], true), (&[host, chain], false), (&all, true)] {
+            let [short, long] = [false, true].map(|others| {
+                let (connection, mut parts) = without_peer("/", headers);
+                if others {
+                    parts.extensions.insert("something else");
+                }
+                fix.fix_from(connection, &mut parts);
+                parts.extensions.get::<Origin>().unwrap().to_string()
+            });
+            assert_eq!(short, long);
+            assert_eq!(short.contains("X-Forwarded-Host"), named, "{short}");
+        }
+    }
+
+    #[test]
     fn own_headers_are_removed() {
         let fix = ProxyFix::builder(trusted()).remove("X-Forwarded-User").build().unwrap();
         let mut parts = head("/", &[("x_forwarded_user", "admin"), ("x-request-id", "7")]);
