@@ -168,10 +168,11 @@ pub(crate) fn decisions_are_wanted() -> bool {
     tracing::event_enabled!(tracing::Level::DEBUG)
 }
 
-/// Whether somebody wants to hear of headers that are removed.
+/// Whether somebody wants to hear of what is not odd: of each decision, or of headers that are removed.
 #[inline]
-pub(crate) fn removals_are_wanted() -> bool {
-    tracing::event_enabled!(tracing::Level::TRACE)
+pub(crate) fn all_is_wanted() -> bool {
+    LevelFilter::current() >= Level::DEBUG
+        && (decisions_are_wanted() || tracing::event_enabled!(Level::TRACE))
 }
 
 /// Whether somebody hears of what is odd.

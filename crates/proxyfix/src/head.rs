@@ -176,7 +176,7 @@ impl Judge {
     /// Whether a host that nobody asks for stays as it is written, whatever the scheme, and nothing is to be told.
     #[inline]
     fn leaves(&self, host: &HeaderValue) -> Option<()> {
-        (self.policy.host_stays(host.as_bytes()) && !events::decisions_are_wanted()).then_some(())
+        (self.policy.host_stays(host.as_bytes()) && !events::all_is_wanted()).then_some(())
     }
 
     /// The same of a request with a header that matters.
@@ -193,9 +193,6 @@ impl Judge {
         let trusted = self.policy.trusted().allows(&peer);
         self.doomed.look_on(host, first, &mut scan, trusted);
         let few = scan.found().few().filter(|_| !scan.connection && scan.hosts == 1)?;
-        if events::removals_are_wanted() {
-            return None;
-        }
         self.leaves(scan.host?)?;
         glance.few = few;
         if !trusted {
