@@ -337,7 +337,7 @@ impl Doomed {
             let line = value.or_else(|| scan.headers.get(CONNECTION).filter(|_| !several));
             scan.connection |= !self.is_usual_connection(line);
         } else if known || is_protected(name.as_str(), &self.own) {
-            scan.found.others.push(name.clone());
+            scan.found.others.get_or_insert_default().0.push(name.clone());
         }
     }
 }
@@ -391,7 +391,7 @@ impl<'a> Scan<'a> {
                 few: Few { protected: [0; FEW], length: 0 },
                 mask: 0,
                 repeated: is_repeated(headers),
-                others: Vec::new(),
+                others: None,
             },
         }
     }
@@ -494,31 +494,38 @@ pub(crate) struct Found {
     mask: u64,
     /// Whether any header of the request has several lines.
     repeated: bool,
-    /// Aliases, the fix's own, and what is more than a few.
-    others: Vec<HeaderName>,
+    /// Aliases, the fix's own, and what is more than a few: hardly ever any.
+    others: Option<Box<Others>>,
 }
+
+#[derive(Default)]
+struct Others(Vec<HeaderName>);
 
 impl Found {
     pub(crate) fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.others.is_empty()
+        self.few.is_empty() && self.others.is_none()
     }
 
     /// All of them, unless there are others than a few protected ones in their own spelling.
     #[inline]
     pub(crate) fn few(&self) -> Option<Few> {
-        self.others.is_empty().then_some(self.few)
+        self.others.is_none().then_some(self.few)
+    }
+
+    fn others(&self) -> &[HeaderName] {
+        self.others.as_ref().map_or(&[], |others| &others.0)
     }
 
     /// Whether one of the headers of [`headers_of`] is there.
     #[inline]
     pub(crate) fn has_any(&self, mask: u64) -> bool {
-        !self.others.is_empty() || self.mask & mask != 0
+        self.others.is_some() || self.mask & mask != 0
     }
 
     /// The names, each once.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         let protected = self.few.protected().iter().map(|index| PROTECTED_HEADERS[usize::from(*index)]);
-        protected.chain(self.others.iter().map(HeaderName::as_str))
+        protected.chain(self.others().iter().map(HeaderName::as_str))
     }
 
     /// Removes them, and hands each line to `keep`.
@@ -533,7 +540,7 @@ impl Found {
                 entry.remove_entry_mult().1.for_each(|value| keep(Name::Protected(*index), value));
             }
         }
-        for name in &self.others {
+        for name in self.others() {
             let known = index_of(name.as_str().as_bytes());
             let known = known.map_or(Name::Other(name), Name::Protected);
             if let Entry::Occupied(entry) = headers.entry(name) {
@@ -545,7 +552,7 @@ impl Found {
     /// Removes them, unkept.
     pub(crate) fn forget(&self, headers: &mut HeaderMap) {
         self.few.remove(headers);
-        for name in &self.others {
+        for name in self.others() {
             headers.remove(name);
         }
     }
