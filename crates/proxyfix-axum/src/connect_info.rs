@@ -87,10 +87,12 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
         Some(found)
     }
 
+    #[inline]
     fn glances(&self) -> bool {
         self.0.glances()
     }
 
+    #[inline]
     fn glance(&self, _: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
         let ConnectInfo(address) = head.extensions.get::<ConnectInfo<SocketAddr>>()?;
         self.0.glance(Connection::from(Peer::from(*address)).beside(1), head, glance)?;

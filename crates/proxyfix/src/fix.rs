@@ -341,6 +341,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         // To take a request apart and put it together again costs more than most fixes.
         if self.fix.glances() {

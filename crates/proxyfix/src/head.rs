@@ -167,7 +167,7 @@ impl Judge {
         }
         let (host, first) = self.doomed.first_that_matters(head.headers);
         glance.client = peer;
-        if first.is_some() {
+        if let Some(first) = first {
             return self.second_glance(peer, head.headers, host, first, glance);
         }
         self.leaves(host_at(head.headers, host?)?)
@@ -179,25 +179,24 @@ impl Judge {
         (self.policy.host_stays(host.as_bytes()) && !events::all_is_wanted()).then_some(())
     }
 
-    /// The same of a request with a header that matters.
+    /// The same of a request with a header that matters, or that has several lines.
     #[inline(never)]
     fn second_glance(
         &self,
         peer: Peer,
         headers: &HeaderMap,
-        host: Option<usize>,
-        first: Option<usize>,
+        mut host: Option<usize>,
+        first: usize,
         glance: &mut Glance,
     ) -> Option<()> {
-        let mut scan = Scan::new(headers);
-        let trusted = self.policy.trusted().allows(&peer);
-        self.doomed.look_on(host, first, &mut scan, trusted);
-        let few = scan.found().few().filter(|_| !scan.connection && scan.hosts == 1)?;
-        self.leaves(scan.host?)?;
-        glance.few = few;
-        if !trusted {
-            return Some(());
+        if !self.policy.trusted().allows(&peer) {
+            glance.few = self.doomed.few_from(first, headers, &mut host)?;
+            return self.leaves(host_at(headers, host?)?);
         }
+        let mut scan = Scan::new(headers);
+        self.doomed.look_on(host, Some(first), &mut scan);
+        glance.few = scan.found().few().filter(|_| !scan.connection && scan.hosts == 1)?;
+        self.leaves(scan.host?)?;
         let claims = HeaderClaims { headers, scan: Some(&scan), removed: None, computed: &NOTHING };
         let client = self.policy.client_behind(peer, &claims)?;
         // It is unknown where the chain is refused, and that is reported.

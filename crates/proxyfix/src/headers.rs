@@ -225,18 +225,17 @@ impl Doomed {
     #[inline]
     pub(crate) fn look(&self, scan: &mut Scan<'_>) {
         let (host, first) = self.first_that_matters(scan.headers);
-        self.look_on(host, first, scan, true);
+        self.look_on(host, first, scan);
     }
 
-    /// Goes on where [`first_that_matters`](Self::first_that_matters) stopped. What a stranger's headers say need
-    /// not be `read`.
+    /// Goes on where [`first_that_matters`](Self::first_that_matters) stopped.
     #[inline]
-    pub(crate) fn look_on(&self, host: Option<usize>, first: Option<usize>, scan: &mut Scan<'_>, read: bool) {
+    pub(crate) fn look_on(&self, host: Option<usize>, first: Option<usize>, scan: &mut Scan<'_>) {
         if let Some(at) = host {
             (scan.hosts, scan.host) = (1, host_at(scan.headers, at));
         }
         if let Some(at) = first {
-            self.look_from(at, scan, read);
+            self.look_from(at, scan);
         }
     }
 
@@ -249,9 +248,8 @@ impl Doomed {
             return ALL;
         }
         let mut host = None;
-        for (at, name) in headers.keys().enumerate() {
-            if !self.may_matter(name) {
-            } else if *name == HOST {
+        for (at, name) in headers.keys().enumerate().filter(|(_, name)| self.may_matter(name)) {
+            if *name == HOST {
                 host = Some(at);
             } else if *name != CONNECTION {
                 return (host, Some(at));
@@ -278,20 +276,42 @@ impl Doomed {
         self.firsts[text.len().min(LONGEST)] & first != 0
     }
 
+    /// The same of a stranger's headers: a few have to go, whatever they say. `None` where more matters, or may.
+    pub(crate) fn few_from(
+        &self,
+        first: usize,
+        headers: &HeaderMap,
+        host: &mut Option<usize>,
+    ) -> Option<Few> {
+        if is_repeated(headers) {
+            return None;
+        }
+        let mut few = Few::default();
+        let names = headers.keys().enumerate().skip(first);
+        for (at, name) in names.filter(|(_, name)| self.may_matter(name)) {
+            if let Some(index) = index_of(name.as_str().as_bytes()) {
+                *few.protected.get_mut(usize::from(few.length))? = index;
+                few.length += 1;
+            } else if *name == HOST {
+                *host = Some(at);
+            } else if *name == CONNECTION {
+                self.is_usual_connection(headers.get(CONNECTION)).then_some(())?;
+            } else if is_protected(name.as_str(), &self.own) {
+                return None;
+            }
+        }
+        Some(few)
+    }
+
     #[inline(never)]
-    fn look_from(&self, at: usize, scan: &mut Scan<'_>, read: bool) {
+    fn look_from(&self, at: usize, scan: &mut Scan<'_>) {
         let headers = scan.headers;
-        if scan.found.repeated || !read {
+        if scan.found.repeated {
             // There may be thousands of lines, and names only once.
             for name in headers.keys().skip(at).filter(|name| self.may_matter(name)) {
                 self.look_again(name, None, scan);
             }
-            if scan.hosts == 0 {
-                scan.find_hosts();
-            }
-            if read {
-                scan.read_lines();
-            }
+            scan.read_lines();
         } else {
             let mut lines = headers.iter();
             for _ in 0..at {
@@ -331,11 +351,9 @@ impl Doomed {
         scan: &mut Scan<'a>,
     ) {
         if *name == HOST {
-            (scan.hosts, scan.host) = (value.map_or(0, |_| 1), value);
+            (scan.hosts, scan.host) = (1, value);
         } else if *name == CONNECTION {
-            let several = scan.found.repeated;
-            let line = value.or_else(|| scan.headers.get(CONNECTION).filter(|_| !several));
-            scan.connection |= !self.is_usual_connection(line);
+            scan.connection |= !self.is_usual_connection(value);
         } else if known || is_protected(name.as_str(), &self.own) {
             scan.found.others.get_or_insert_default().0.push(name.clone());
         }
@@ -411,6 +429,7 @@ impl<'a> Scan<'a> {
 
     /// Reads the lines of what was found, where some header has several.
     fn read_lines(&mut self) {
+        self.find_hosts();
         for (place, index) in self.found.few.protected().iter().enumerate() {
             let mut lines = self.headers.get_all(&NAMES[usize::from(*index)]).iter();
             self.first[place] = lines.next();

@@ -117,10 +117,12 @@ impl Fix for ProxyFix {
         self.judge.apply(connection, parts, None)
     }
 
+    #[inline]
     fn glances(&self) -> bool {
         self.judge.glances()
     }
 
+    #[inline]
     fn glance(&self, connection: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
         self.judge.glance(connection, head, glance)
     }
