@@ -171,8 +171,12 @@ pub(crate) fn decisions_are_wanted() -> bool {
 /// Whether somebody wants to hear of what is not odd: of each decision, or of headers that are removed.
 #[inline]
 pub(crate) fn all_is_wanted() -> bool {
-    LevelFilter::current() >= Level::DEBUG
-        && (decisions_are_wanted() || tracing::event_enabled!(Level::TRACE))
+    LevelFilter::current() >= Level::DEBUG && all_is_heard()
+}
+
+#[cold]
+fn all_is_heard() -> bool {
+    decisions_are_wanted() || tracing::event_enabled!(Level::TRACE)
 }
 
 /// Whether somebody hears of what is odd.

@@ -343,18 +343,25 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        // To take a request apart and put it together again costs more than most fixes.
-        if self.fix.glances() {
-            let (uri, headers, extensions) = (request.uri(), request.headers(), request.extensions());
-            let (head, mut glance) = (Head { uri, headers, extensions }, Glance::default());
-            if self.fix.glance(Connection::default(), head, &mut glance).is_some() {
-                glance.carry_out(&mut request);
-                return self.inner.call(request);
-            }
+        // To take a request apart and put it together again copies its head twice.
+        if self.fix.glances() && self.glance(&mut request).is_some() {
+            return self.inner.call(request);
         }
         let (mut parts, body) = request.into_parts();
         self.fix.fix(&mut parts);
         self.inner.call(Request::from_parts(parts, body))
+    }
+}
+
+impl<F: Fix, S> Fixed<F, S> {
+    /// Does all that is to be done, if a glance is enough to know it.
+    #[inline]
+    fn glance<B>(&self, request: &mut Request<B>) -> Option<()> {
+        let (uri, headers, extensions) = (request.uri(), request.headers(), request.extensions());
+        let (head, mut glance) = (Head { uri, headers, extensions }, Glance::default());
+        self.fix.glance(Connection::default(), head, &mut glance)?;
+        glance.carry_out(request);
+        Some(())
     }
 }
 
