@@ -92,7 +92,8 @@ impl<F: Fix> Fix for ConnectInfoFix<F> {
         self.0.glances()
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what is passed on would be copied, byte by byte")]
     fn glance(&self, _: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
         let ConnectInfo(address) = head.extensions.get::<ConnectInfo<SocketAddr>>()?;
         self.0.glance(Connection::from(Peer::from(*address)).beside(1), head, glance)?;

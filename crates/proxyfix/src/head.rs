@@ -159,7 +159,8 @@ impl Judge {
     /// What is to be done, where one look at the request is enough to know it: no fix and no gateway saw it
     /// before, its target is a path, its `Host` is written as it should be, and nobody wants to be told more
     /// than the client.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what is passed on would be copied, byte by byte")]
     pub(crate) fn glance(&self, connection: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
         let peer = connection.peer.filter(|peer| self.glances() && peer.ip().is_some())?;
         if head.extensions.len() > connection.own || head.uri.authority().is_some() {

@@ -122,7 +122,8 @@ impl Fix for ProxyFix {
         self.judge.glances()
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what is passed on would be copied, byte by byte")]
     fn glance(&self, connection: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
         self.judge.glance(connection, head, glance)
     }
