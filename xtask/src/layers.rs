@@ -126,7 +126,7 @@ Where `BENCHMARKS.md` says that a bar is not met, or names a smaller number by h
 | three entries with all fields | five headers removed, two hosts, a prefix and a scheme read by their grammars, `Host` written, the record, the mount | what is believed is typed, what is refused has a reason; the order of two fixes does not matter, because what was removed is kept |
 | twenty IPv6 entries, recorded: two allocations | the steps are a list of their own beyond four | every hop of the chain is in the record |
 | commas | `without_end` reads all eight KiB | a header of nothing but commas is an absent one (health checks send it), and `x,,,,` is not |
-| through axum, under load | as of one entry, with three headers to remove; by hand they cost more than the bar, too | as above |
+| through axum, under load | as of one entry, with three headers to remove, which is most of it | as above |
 
 - `HeaderMap::remove`, `hash_elem_using` and `remove_found` are how the crate `http` removes one header; nothing cheaper is public.
 - A record takes an allocation, an entry in the extensions and the copy of an `Origin`: who was connected, each step, what became
