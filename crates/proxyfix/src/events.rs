@@ -502,6 +502,7 @@ mod tests {
     use tracing::{Level, Metadata};
 
     use super::*;
+    use crate::fix::testing::served;
     use crate::{CustomProxyFix, Fix, ProxyFix};
 
     static NOW: AtomicU32 = AtomicU32::new(0);
@@ -640,9 +641,7 @@ mod tests {
             for peer in [PROXY, STRANGER] {
                 let mut parts = head(peer, &[]);
                 let peer: Peer = parts.extensions.remove().unwrap();
-                let seen = collect(|| {
-                    fix.fix_from(peer.into(), &mut parts);
-                });
+                let seen = collect(|| _ = served(&fix, peer, parts));
                 let seen: Vec<_> = seen.iter().map(|(_, fields)| fields["event"].as_str()).collect();
                 assert_eq!(seen, ["fwd.decided"], "{peer}");
             }
@@ -655,9 +654,7 @@ mod tests {
         for chain in [&b"oops"[..], b"unknown", b"1.1.1.1,,10.0.0.7", b"127.0.0.1", b"1.1.1.1, ,"] {
             let mut parts = head(PROXY, &[("x-forwarded-for", chain)]);
             let peer: Peer = parts.extensions.remove().unwrap();
-            let seen = collect_up_to(Level::WARN, || {
-                fix.fix_from(peer.into(), &mut parts);
-            });
+            let seen = collect_up_to(Level::WARN, || _ = served(&fix, peer, parts));
             let seen: Vec<_> = seen.iter().map(|(_, fields)| fields["event"].as_str()).collect();
             assert_eq!(seen, ["fwd.malformed"], "{}", chain.escape_ascii());
         }

@@ -406,3 +406,40 @@ macro_rules! fix_is_a_layer {
     };
 }
 pub(crate) use fix_is_a_layer;
+
+/// What a service does with a fix around it, for the tests of what the fix does.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::future::ready;
+
+    use super::*;
+    use crate::ProxyFix;
+
+    /// Tells the client to the extensions, whichever way it is found.
+    struct Told<'a>(&'a ProxyFix, Peer);
+
+    impl Fix for Told<'_> {
+        fn fix(&self, parts: &mut Parts) {
+            let client = self.0.fix_from(self.1.into(), parts);
+            parts.extensions.insert(client);
+        }
+
+        fn glances(&self) -> bool {
+            self.0.glances()
+        }
+
+        fn glance(&self, _: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
+            self.0.glance(self.1.into(), head, glance)?;
+            glance.and_tell(|extensions, client| _ = extensions.insert(Some(client)));
+            Some(())
+        }
+    }
+
+    /// The client, and the request as it comes to a service around which the fix is.
+    pub(crate) fn served(fix: &ProxyFix, peer: Peer, parts: Parts) -> (Option<Peer>, Parts) {
+        let leaf = tower::service_fn(|request: Request<()>| ready(Ok::<_, ()>(request)));
+        let answer = Fixed::new(Told(fix, peer), leaf).call(Request::from_parts(parts, ()));
+        let (mut parts, ()) = answer.into_inner().unwrap().into_parts();
+        (parts.extensions.remove::<Option<Peer>>().unwrap(), parts)
+    }
+}

@@ -224,14 +224,12 @@ options!(ProxyFixBuilder);
 
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
-
     use http::{Request, Version};
     use proxyfix_policy::{Scheme, TrustedProxies};
-    use tower_service::Service as _;
 
     use super::*;
-    use crate::{CustomProxyFix, Fixed, Origin};
+    use crate::fix::testing::served;
+    use crate::{CustomProxyFix, Origin};
 
     fn trusted() -> TrustedProxies {
         "10.0.0.0/8".parse().unwrap()
@@ -568,26 +566,6 @@ mod tests {
         }
     }
 
-    /// Tells the client to the extensions, whichever way it is found.
-    struct Told<'a>(&'a ProxyFix, Peer);
-
-    impl Fix for Told<'_> {
-        fn fix(&self, parts: &mut Parts) {
-            let client = self.0.fix_from(self.1.into(), parts);
-            parts.extensions.insert(client);
-        }
-
-        fn glances(&self) -> bool {
-            self.0.glances()
-        }
-
-        fn glance(&self, _: Connection, head: Head<'_>, glance: &mut Glance) -> Option<()> {
-            self.0.glance(self.1.into(), head, glance)?;
-            glance.and_tell(|extensions, client| _ = extensions.insert(Some(client)));
-            Some(())
-        }
-    }
-
     /// Red when: the short way of what is not recorded finds another client, or leaves a header. With the feature
     /// `metrics` there is no such way, and the same holds.
     #[test]
@@ -632,13 +610,9 @@ mod tests {
                     };
                     let right = answer(&recorded);
                     assert_eq!(answer(&unrecorded), right, "{set} {family:?} {peer} {lines:?}");
-                    let service = tower::service_fn(|request: Request<()>| ready(Ok::<_, ()>(request)));
-                    let mut service = Fixed::new(Told(&unrecorded, peer.parse().unwrap()), service);
                     let mut parts = head("/", &lines);
                     parts.extensions.remove::<Peer>();
-                    let answered = service.call(Request::from_parts(parts, ())).into_inner();
-                    let (mut parts, ()) = answered.unwrap().into_parts();
-                    let client = parts.extensions.remove::<Option<Peer>>().unwrap();
+                    let (client, parts) = served(&unrecorded, peer.parse().unwrap(), parts);
                     assert_eq!(
                         (client, parts.headers, parts.uri),
                         right,
